@@ -1,0 +1,5 @@
+#include <weir/weir.hpp>
+
+weir::task<int> answer() { co_return 42; }
+
+int main() { return weir::run(answer()) == 42 ? 0 : 1; }
