@@ -1,0 +1,37 @@
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+
+namespace weir::detail {
+
+/// Recycled memory for coroutine frames, one per worker, for its thread only. Blocks are sorted by size in steps of 64
+/// bytes; each class keeps at most `keep` bytes, what is beyond goes back to the allocator. A block may be given back to
+/// another worker's cache than it came from. Off under AddressSanitizer, which must see every free.
+class frame_cache {
+ public:
+  frame_cache() = default;
+  frame_cache(const frame_cache&) = delete;
+  frame_cache& operator=(const frame_cache&) = delete;
+  ~frame_cache();
+
+  void* allocate(std::size_t size);
+  void release(void* memory, std::size_t size) noexcept;
+
+ private:
+  static constexpr std::size_t step = 64;
+  static constexpr std::size_t largest = 8192;
+  static constexpr std::size_t keep = std::size_t{256} << 10;
+
+  struct block {
+    block* next;
+  };
+  struct size_class {
+    block* free = nullptr;
+    std::size_t bytes = 0;
+  };
+  std::array<size_class, largest / step + 1> classes_{};
+};
+
+}  // namespace weir::detail

@@ -1,0 +1,188 @@
+#include "group_core.hpp"
+
+#include <utility>
+
+namespace weir::detail {
+
+// ---- strand
+
+std::coroutine_handle<> strand::child_finished() noexcept {
+  group_core& group = *group_;
+  std::exception_ptr exception = harvest();
+  promise_base* waiting = group.remove(*this, std::move(exception), false);
+  return waiting ? waiting->handle() : std::noop_coroutine();
+}
+
+boundary::verdict strand::stopped() noexcept {
+  group_core& group = *group_;
+  harvest_stopped();
+  if (promise_base* waiting = group.remove(*this, nullptr, true)) schedule_next(*waiting);
+  return verdict::pending;
+}
+
+void strand::deliver() noexcept {
+  group_core& group = *group_;
+  promise_base& root = *root_;
+  group.adopt(*this);
+  group.arriving_.fetch_sub(1, std::memory_order_acq_rel);
+  schedule_spawned(root);
+}
+
+// ---- group_core
+
+void group_core::visit(wait_visitor& visitor) const {
+  if (const stoppable* body = state_.inner()) body->visit(visitor);
+  for (const strand* child = children_.first(); child; child = children_.after(*child)) visitor.child(*child);
+}
+
+void group_core::open(const environment& outer) noexcept {
+  outer_env_ = outer;
+  env_ = outer;
+  env_.stop = &state_;
+  shared_ = is_shared(*outer.runtime);
+  state_.set_shared(shared_);
+}
+
+void group_core::enter() noexcept {
+  entered_ = true;
+  if (outer_env_.stop && !outer_env_.stop->arm(*this)) request_stop(outer_env_.stop->cause());
+}
+
+void group_core::leave() noexcept {
+  if (!std::exchange(entered_, false)) return;
+  if (outer_env_.stop) outer_env_.stop->disarm(*this);
+}
+
+void group_core::add(strand& child, promise_base& root) noexcept {
+  child.group_ = this;
+  child.root_ = &root;
+  root.env = &child.env_;
+  root.scope = &child;
+  child.env_ = env_;
+  child.env_.stop = &child.state_;
+  child.state_.set_shared(shared_);
+  if (!shared_ && !on_worker_of(*env_.runtime)) {
+    arriving_.fetch_add(1, std::memory_order_acq_rel);
+    post(first_worker(*env_.runtime), child);
+    return;
+  }
+  adopt(child);
+  schedule_spawned(root);
+}
+
+std::coroutine_handle<> group_core::add_running(strand& child, promise_base& root) noexcept {
+  child.group_ = this;
+  child.root_ = &root;
+  root.env = &child.env_;
+  root.scope = &child;
+  child.env_ = env_;
+  child.env_.stop = &child.state_;
+  child.state_.set_shared(shared_);
+  adopt(child);
+  set_current_environment(&child.env_);
+  return root.handle();
+}
+
+void group_core::adopt(strand& child) noexcept {
+  optional_guard guard(lock_, shared_);
+  children_.push_back(child);
+  live_.store(live_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+  if (!state_.requested()) return;
+  // tell_children may have gone past already, or may find it still: told_ decides under the lock.
+  if (child.told_) return;
+  child.told_ = true;
+  guard.unlock();
+  child.state_.request(state_.cause());
+}
+
+void group_core::tell_children(cancellation_cause cause) noexcept {
+  optional_guard guard(lock_, shared_);
+  for (strand* child = children_.first(); child; child = children_.after(*child)) {
+    if (child->told_) continue;
+    child->told_ = true;
+    child->busy_.store(true, std::memory_order_relaxed);
+    guard.unlock();
+    child->state_.request(cause);
+    guard.relock();
+    child->busy_.store(false, std::memory_order_release);
+  }
+}
+
+void group_core::cancel(cancellation_cause cause) noexcept {
+  if (shared_ || on_worker_of(*env_.runtime)) {
+    state_.request(cause);
+    return;
+  }
+  if (outside_posted_.exchange(true, std::memory_order_acq_rel)) return;
+  outside_.cause = cause;
+  arriving_.fetch_add(1, std::memory_order_acq_rel);
+  post(first_worker(*env_.runtime), outside_);
+}
+
+void group_core::outside_cancel::deliver() noexcept {
+  group_.state_.request(cause);
+  group_.arriving_.fetch_sub(1, std::memory_order_acq_rel);
+  optional_guard guard(group_.lock_, group_.shared_);
+  promise_base* next = group_.drained_now(guard);
+  if (next) schedule(*next);
+}
+
+bool group_core::note_failure(std::exception_ptr exception) noexcept {
+  failures_.store(failures_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+  if (policy_ == on_failure::isolate) return false;
+  if (failure_) return false;
+  failure_ = std::move(exception);
+  return true;
+}
+
+promise_base* group_core::remove(strand& child, std::exception_ptr exception, bool stopped) noexcept {
+  {
+    optional_guard guard(lock_, shared_);
+    child.failure_kept_ = exception && note_failure(std::move(exception));
+    const bool cancel_others = child_ended(child, stopped) || child.failure_kept_;
+    if (cancel_others) {
+      guard.unlock();
+      state_.request(cancellation_cause::requested);
+      guard.relock();
+    }
+    backoff wait;
+    while (child.busy_.load(std::memory_order_acquire)) {
+      guard.unlock();
+      wait.pause();
+      guard.relock();
+    }
+    child.list_hook::unlink();
+  }
+  child.release();
+  // The child is gone but still counted, so the group is still here.
+  optional_guard guard(lock_, shared_);
+  live_.store(live_.load(std::memory_order_relaxed) - 1, std::memory_order_relaxed);
+  return drained_now(guard);
+}
+
+promise_base* group_core::drained_now(optional_guard<spin_lock>& guard) noexcept {
+  if (!notify_ || live_.load(std::memory_order_relaxed) != 0 || arriving_.load(std::memory_order_acquire) != 0) {
+    return nullptr;
+  }
+  notify_ = false;
+  guard.unlock();
+  return drained();
+}
+
+bool group_core::keep_failure(std::exception_ptr exception) noexcept {
+  optional_guard guard(lock_, shared_);
+  return note_failure(std::move(exception));
+}
+
+bool group_core::drained_or_notify() noexcept {
+  optional_guard guard(lock_, shared_);
+  return drained_or_notify_locked();
+}
+
+bool group_core::drained_or_notify_locked() noexcept {
+  if (live_.load(std::memory_order_relaxed) == 0 && arriving_.load(std::memory_order_acquire) == 0) return true;
+  notify_ = true;
+  return false;
+}
+
+}  // namespace weir::detail

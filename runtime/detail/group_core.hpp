@@ -1,0 +1,180 @@
+#pragma once
+
+#include <atomic>
+#include <coroutine>
+#include <cstddef>
+#include <exception>
+
+#include "promise_base.hpp"
+#include "scheduler.hpp"
+#include "stop_state.hpp"
+
+namespace weir::detail {
+
+class group_core;
+
+/// The root of a strand: a task that runs beside its spawner, as a child of a group. It has an environment and a
+/// cancellation of its own, so that it can be stopped alone. Derived classes hold the task and what becomes of its
+/// result; they are allocated (spawn) or stand in an awaiting frame (when_all).
+class strand : public boundary, public list_hook, public message {
+ public:
+  /// Where the strand was spawned, for reports.
+  std::source_location spawned_at;
+
+  [[nodiscard]] environment& env() noexcept { return env_; }
+  [[nodiscard]] stop_state& state() noexcept { return state_; }
+  [[nodiscard]] const stop_state& state() const noexcept { return state_; }
+  [[nodiscard]] group_core* group() const noexcept { return group_; }
+
+ protected:
+  strand() = default;
+  ~strand() = default;
+
+  /// The task has ended and its frame is suspended for good. Takes the result and destroys the frame. Returns the
+  /// exception with which it ended, if so.
+  virtual std::exception_ptr harvest() noexcept = 0;
+  /// The task was stopped; its frames are gone.
+  virtual void harvest_stopped() noexcept = 0;
+  /// The strand is out of its group: the last call that it gets.
+  virtual void release() noexcept = 0;
+  /// Once it has ended: the group has its exception and will rethrow it.
+  [[nodiscard]] bool failure_kept() const noexcept { return failure_kept_; }
+
+ private:
+  friend class group_core;
+  std::coroutine_handle<> child_finished() noexcept final;
+  verdict stopped() noexcept final;
+  void deliver() noexcept final;  // a spawn from outside has reached the worker
+
+  environment env_;
+  stop_state state_;
+  promise_base* root_ = nullptr;
+  group_core* group_ = nullptr;
+  bool failure_kept_ = false;
+  bool told_ = false;              // of the group's cancellation
+  std::atomic<bool> busy_{false};  // a canceller is telling it: it cannot leave the list
+};
+
+/// Strands that are joined together: what with_task_group, with_supervisor, when_all, when_any and a runtime's root have
+/// in common. Adding, ending and cancelling are thread-safe where the runtime has several workers; from outside its
+/// workers they go through an inbox.
+class group_core : public stoppable {
+ public:
+  enum class on_failure : std::uint8_t {
+    cancel_all,  ///< the first failure is kept and cancels the rest
+    isolate,     ///< a failed child ends alone
+  };
+
+  group_core(const group_core&) = delete;
+  group_core& operator=(const group_core&) = delete;
+
+  /// Adds `child`, whose task starts with `root`, and makes it ready to run. Any thread.
+  void add(strand& child, promise_base& root) noexcept;
+  /// The same, but the caller will run the returned handle itself, at once. On a worker.
+  std::coroutine_handle<> add_running(strand& child, promise_base& root) noexcept;
+
+  /// Stops all children, and the body. Any thread.
+  void cancel(cancellation_cause cause = cancellation_cause::requested) noexcept;
+
+  [[nodiscard]] std::size_t size() const noexcept {
+    return live_.load(std::memory_order_relaxed) + arriving_.load(std::memory_order_relaxed);
+  }
+  [[nodiscard]] std::size_t failures() const noexcept { return failures_.load(std::memory_order_relaxed); }
+  [[nodiscard]] cancellation_token token() noexcept { return cancellation_token(&state_); }
+  [[nodiscard]] environment& env() noexcept { return env_; }
+
+  void visit(wait_visitor& visitor) const final;
+
+ protected:
+  explicit group_core(on_failure policy) noexcept : state_(*this), policy_(policy) {}
+  ~group_core() = default;
+
+  /// Before anything else: the environment around the group.
+  void open(const environment& outer) noexcept;
+  /// Links the group with the enclosing cancellation.
+  void enter() noexcept;
+  void leave() noexcept;
+
+  /// Under the lock: keeps `exception` if it is the first one and the policy says so. True: it was kept, and the group
+  /// is now to be cancelled.
+  bool note_failure(std::exception_ptr exception) noexcept;
+
+  /// note_failure for the body's own exception.
+  bool keep_failure(std::exception_ptr exception) noexcept;
+
+  /// True when nothing is left to join; otherwise drained() will be called once when that is so.
+  bool drained_or_notify() noexcept;
+  bool drained_or_notify_locked() noexcept;
+  /// Under the lock: drained() is not wanted any more.
+  void forget_notification() noexcept { notify_ = false; }
+
+  /// A child has ended, before it leaves. Under the lock. True: the others are to be cancelled. when_any looks for its
+  /// winner here.
+  virtual bool child_ended(strand&, bool /*stopped*/) noexcept { return false; }
+  /// The last child has left and drained_or_notify() had been asked: returns the frame to resume, or null when the
+  /// group has gone on by itself.
+  virtual promise_base* drained() noexcept = 0;
+
+  /// After leave(): whether the group's own source fired first (a failure, a winner, cancel()), and not the enclosing
+  /// scope's.
+  [[nodiscard]] bool cancelled_by_itself() const noexcept { return state_.requested() && !inherited_; }
+  [[nodiscard]] const std::exception_ptr& first_failure() const noexcept { return failure_; }
+  [[nodiscard]] stop_state& state() noexcept { return state_; }
+
+  environment env_;
+  environment outer_env_;
+  bool shared_ = true;
+  spin_lock lock_;
+
+ private:
+  friend class strand;
+
+  class group_state final : public stop_state {
+   public:
+    explicit group_state(group_core& group) noexcept : group_(group) {}
+
+   private:
+    void propagate(cancellation_cause cause) noexcept override {
+      close_slot(cause);
+      group_.tell_children(cause);
+    }
+    group_core& group_;
+  };
+
+  /// cancel() from a thread that may not touch the group's children.
+  class outside_cancel final : public message {
+   public:
+    explicit outside_cancel(group_core& group) noexcept : group_(group) {}
+    void deliver() noexcept override;
+    cancellation_cause cause = cancellation_cause::requested;
+
+   private:
+    group_core& group_;
+  };
+
+  void request_stop(cancellation_cause cause) noexcept final {
+    if (state_.request(cause)) inherited_ = true;
+  }
+  promise_base* drained_now(optional_guard<spin_lock>& guard) noexcept;
+  void tell_children(cancellation_cause cause) noexcept;
+  void adopt(strand& child) noexcept;
+  promise_base* remove(strand& child, std::exception_ptr exception, bool stopped) noexcept;
+
+  group_state state_;
+  on_failure policy_;
+  bool entered_ = false;
+  bool notify_ = false;                     // guarded by lock_
+  bool inherited_ = false;                  // the enclosing scope was first; stable after leave()
+  std::atomic<std::size_t> live_{0};        // written under lock_
+  std::atomic<std::size_t> arriving_{0};    // messages from outside that are still in an inbox
+  outside_cancel outside_{*this};
+  std::atomic<bool> outside_posted_{false};
+  std::atomic<std::size_t> failures_{0};
+  std::exception_ptr failure_;              // guarded by lock_ until drained
+  intrusive_list<strand> children_;         // guarded by lock_
+};
+
+/// For failures that nobody will see otherwise: runtime_options::on_error, or one line on stderr.
+void report_unobserved(const std::exception_ptr& exception) noexcept;
+
+}  // namespace weir::detail

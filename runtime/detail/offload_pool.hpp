@@ -1,0 +1,55 @@
+#pragma once
+
+#include <condition_variable>
+#include <cstddef>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "intrusive_list.hpp"
+
+namespace weir::detail {
+
+/// A piece of blocking work. Lives in whoever submits it, until run() was called or withdraw() has succeeded.
+class offload_job : public list_hook {
+ public:
+  offload_job() = default;
+  offload_job(const offload_job&) noexcept : list_hook() {}
+  offload_job& operator=(const offload_job&) = delete;
+  /// On a thread of the pool. May lead to the destruction of the job.
+  virtual void run() noexcept = 0;
+
+ protected:
+  ~offload_job() = default;
+};
+
+/// Threads for work that blocks or computes: started on demand up to a maximum, ended when idle for some seconds. Jobs
+/// start first come, first served.
+class offload_pool {
+ public:
+  explicit offload_pool(unsigned most_threads) noexcept : most_(most_threads) {}
+  offload_pool(const offload_pool&) = delete;
+  offload_pool& operator=(const offload_pool&) = delete;
+  /// Waits for running jobs. Nothing may be queued any more.
+  ~offload_pool();
+
+  /// False when no thread runs and none can be started; then the job was not taken. Any thread.
+  bool submit(offload_job& job) noexcept;
+  /// True: `job` was still queued and will not run. Any thread.
+  bool withdraw(offload_job& job) noexcept;
+
+ private:
+  void serve() noexcept;
+
+  const unsigned most_;
+  std::mutex mutex_;
+  std::condition_variable work_;
+  std::condition_variable ended_;
+  intrusive_list<offload_job> queue_;
+  std::size_t queued_ = 0;
+  unsigned threads_ = 0;
+  unsigned idle_ = 0;
+  bool stopping_ = false;
+};
+
+}  // namespace weir::detail

@@ -1,0 +1,77 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "../clock.hpp"
+#include "scheduler.hpp"
+
+namespace weir {
+
+/// Which kernel interface carries I/O.
+enum class backend_kind : std::uint8_t {
+  automatic,  ///< io_uring where the kernel grants it, epoll elsewhere
+  uring,      ///< io_uring, or an error that says why not
+  epoll,
+  simulated,  ///< none: only inside a simulation
+};
+
+/// "uring", "epoll", ...
+const char* to_string(backend_kind kind) noexcept;
+
+namespace detail {
+
+/// One operation in the hands of a reactor. What it does is known to io/, which derives from it. It belongs to the
+/// reactor from submit() until completed() is called for the last time; until then neither it nor what it refers to may
+/// be freed.
+class io_operation {
+ public:
+  /// Called on the reactor's own thread, from poll() or wait(): `result` as the kernel gives it (>= 0, or -errno).
+  virtual void completed(int result, std::uint32_t flags) noexcept = 0;
+
+ protected:
+  ~io_operation() = default;
+};
+
+/// A worker's door to the kernel: one per worker, used by its thread only, except wake().
+class reactor {
+ public:
+  reactor() = default;
+  reactor(const reactor&) = delete;
+  reactor& operator=(const reactor&) = delete;
+  virtual ~reactor() = default;
+
+  /// Whether try_now is worth calling.
+  [[nodiscard]] virtual bool optimistic() const noexcept { return false; }
+  /// Tries `op` without waiting; true when it completed at once (then completed() was not called and `result` is set).
+  /// For backends for which that is cheap, and simulated ones.
+  virtual bool try_now(io_operation& op, int& result) noexcept = 0;
+  /// Takes `op`: completed() will be called later, never from inside submit().
+  virtual void submit(io_operation& op) noexcept = 0;
+  /// Asks for an early end of a submitted `op`. It still completes through completed(), maybe with a value.
+  virtual void cancel(io_operation& op) noexcept = 0;
+
+  /// Hands in what was submitted and takes what has completed, without waiting.
+  virtual void poll() noexcept = 0;
+  /// The same, but waits until something completes, `deadline` has come, or wake() is called.
+  virtual void wait(time_point deadline) noexcept = 0;
+  /// Ends a wait(), the present one or the next. Any thread; async-signal-safe.
+  virtual void wake() noexcept = 0;
+
+  /// Operations submitted and not yet completed: while there are none, poll() has nothing to do.
+  [[nodiscard]] virtual std::size_t in_flight() const noexcept = 0;
+  [[nodiscard]] virtual backend_kind kind() const noexcept = 0;
+};
+
+struct reactor_options {
+  backend_kind backend = backend_kind::automatic;
+  unsigned entries = 256;
+};
+
+/// A reactor for the calling thread, which becomes its owner. Defined by io/. Throws std::system_error with a sentence
+/// when none can be had. `why_not_uring` receives the exact barrier when io_uring was wanted but refused.
+std::unique_ptr<reactor> make_default_reactor(const reactor_options& options, std::string& why_not_uring);
+
+}  // namespace detail
+}  // namespace weir

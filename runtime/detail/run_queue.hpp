@@ -1,0 +1,101 @@
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "promise_base.hpp"
+#include "spin_lock.hpp"
+
+namespace weir::detail {
+
+/// A doubly linked list of frames; owns nothing.
+class frame_list {
+ public:
+  [[nodiscard]] bool empty() const noexcept { return !head_; }
+  void push_back(promise_base& frame) noexcept {
+    frame.next = nullptr;
+    frame.previous = tail_;
+    (tail_ ? tail_->next : head_) = &frame;
+    tail_ = &frame;
+  }
+  void push_front(promise_base& frame) noexcept {
+    frame.previous = nullptr;
+    frame.next = head_;
+    (head_ ? head_->previous : tail_) = &frame;
+    head_ = &frame;
+  }
+  promise_base* pop_front() noexcept {
+    promise_base* frame = head_;
+    head_ = frame->next;
+    (head_ ? head_->previous : tail_) = nullptr;
+    return frame;
+  }
+  promise_base* pop_back() noexcept {
+    promise_base* frame = tail_;
+    tail_ = frame->previous;
+    (tail_ ? tail_->next : head_) = nullptr;
+    return frame;
+  }
+
+ private:
+  promise_base* head_ = nullptr;
+  promise_base* tail_ = nullptr;
+};
+
+/// The ready tasks of one worker. Woken tasks run first come, first served, and before spawned ones, which run newest
+/// first so that a tree of tasks stays in cache; every 61st pick takes the oldest spawned one, so that nothing starves.
+/// Thieves take the oldest. A lock is taken only where there are thieves.
+class run_queue {
+ public:
+  explicit run_queue(bool shared) noexcept : shared_(shared) {}
+
+  /// How many are ready, this one included.
+  std::size_t push_woken(promise_base& frame) noexcept;
+  std::size_t push_front(promise_base& frame) noexcept;
+  std::size_t push_spawned(promise_base& frame) noexcept;
+  /// Null when empty. Owner only.
+  promise_base* pop() noexcept;
+  /// Any thread: moves up to half into `thief`, at least one if there is one. Returns how many.
+  std::size_t steal_into(run_queue& thief) noexcept;
+
+  /// Exact for the owner, a hint for others.
+  [[nodiscard]] std::size_t size() const noexcept { return size_.load(std::memory_order_relaxed); }
+  /// Exact for any thread: looks under the lock.
+  [[nodiscard]] bool empty_now() noexcept;
+
+ private:
+  static constexpr unsigned fairness = 61;
+
+  std::size_t resize(std::size_t size) noexcept {
+    size_.store(size, std::memory_order_relaxed);
+    return size;
+  }
+
+  const bool shared_;
+  unsigned picks_ = 0;
+  spin_lock lock_;
+  std::atomic<std::size_t> size_{0};
+  frame_list woken_;
+  frame_list spawned_;  // newest in front
+};
+
+/// The ready tasks of a simulation: the seed decides who is next.
+class seeded_queue {
+ public:
+  explicit seeded_queue(std::uint64_t seed) noexcept : state_(seed) {}
+  std::size_t push(promise_base& frame) {
+    ready_.push_back(&frame);
+    return ready_.size();
+  }
+  promise_base* pop() noexcept;
+  [[nodiscard]] std::size_t size() const noexcept { return ready_.size(); }
+
+ private:
+  std::uint64_t next_random() noexcept;
+  std::uint64_t state_;
+  std::vector<promise_base*> ready_;
+};
+
+}  // namespace weir::detail

@@ -1,0 +1,202 @@
+#include <fmt/format.h>
+#include <pthread.h>
+
+#include <algorithm>
+#include <csignal>
+#include <stdexcept>
+
+#include "machine.hpp"
+#include "worker.hpp"
+
+namespace weir::detail {
+
+namespace {
+
+/// Blocks what belongs to the program's own threads while a thread of ours is started: it inherits the mask.
+class signals_blocked {
+ public:
+  signals_blocked() noexcept {
+    sigset_t ours;
+    sigfillset(&ours);
+    for (int fault : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT, SIGSYS, SIGPROF}) sigdelset(&ours, fault);
+    pthread_sigmask(SIG_BLOCK, &ours, &before_);
+  }
+  signals_blocked(const signals_blocked&) = delete;
+  signals_blocked& operator=(const signals_blocked&) = delete;
+  ~signals_blocked() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+
+ private:
+  sigset_t before_{};
+};
+
+void ignore_sigpipe() noexcept {
+  struct sigaction current {};
+  if (sigaction(SIGPIPE, nullptr, &current) == 0 && (current.sa_flags & SA_SIGINFO) == 0 &&
+      current.sa_handler == SIG_DFL) {
+    current.sa_handler = SIG_IGN;
+    sigaction(SIGPIPE, &current, nullptr);
+  }
+}
+
+unsigned default_offload_threads() noexcept { return std::max(8u, 4 * usable_cpus()); }
+
+runtime_options checked(runtime_options options, const simulation_options& simulation) {
+  if (simulation.enabled) {
+    options.workers = 1;
+    options.backend = backend_kind::simulated;
+  }
+  if (options.workers == 0) options.workers = usable_cpus();
+  if (options.workers > 1024) throw std::invalid_argument("weir: runtime_options::workers must be at most 1024");
+  if (options.tasks_per_turn == 0) options.tasks_per_turn = 1;
+  if (options.offload_threads == 0) options.offload_threads = default_offload_threads();
+  return options;
+}
+
+/// Lists what each strand waits for, outermost first.
+class deadlock_printer final : public wait_visitor {
+ public:
+  void waits(const leaf& in) override {
+    report += fmt::format("  task {} waits in {}:\n", ++tasks_, in.name());
+    for (const promise_base* frame = &in.frame(); frame; frame = outwards(*frame)) {
+      const std::source_location& at = frame->awaiting_at;
+      report += fmt::format("    {} at {}:{}\n", at.function_name(), at.file_name(), at.line());
+    }
+  }
+  void child(const strand& of_group) override {
+    const int before = tasks_;
+    if (const stoppable* in = of_group.state().inner()) in->visit(*this);
+    if (tasks_ == before) report += fmt::format("  task {} waits in a shielded section\n", ++tasks_);
+  }
+  std::string report;
+  [[nodiscard]] int tasks() const noexcept { return tasks_; }
+
+ private:
+  static const promise_base* outwards(const promise_base& frame) noexcept {
+    return frame.scope ? frame.scope->frame : frame.awaiter;
+  }
+  int tasks_ = 0;
+};
+
+}  // namespace
+
+runtime_core::runtime_core(const runtime_options& options, simulation_options simulation, bool caller_is_worker)
+    : options_(checked(options, simulation)),
+      simulation_(simulation),
+      caller_is_worker_(caller_is_worker),
+      shared_(options_.workers > 1),
+      offloads_(options_.offload_threads) {
+  if (!options_.keep_sigpipe) ignore_sigpipe();
+  environment env;
+  env.runtime = this;
+  root_.open_root(env);
+  for (unsigned i = 0; i < options_.workers; ++i) workers_.push_back(std::make_unique<worker>(*this, i));
+
+  if (caller_is_worker_) first().attach();
+  const unsigned here = caller_is_worker_ ? 1 : 0;
+  std::unique_lock lock(start_mutex_);
+  {
+    const signals_blocked guard;
+    for (unsigned i = here; i < options_.workers; ++i) {
+      try {
+        threads_.emplace_back([this, i] { run_thread(*workers_[i]); });
+      } catch (...) {
+        start_failure_ = std::current_exception();
+        break;
+      }
+    }
+  }
+  started_.wait(lock, [this] { return attached_ == threads_.size(); });
+  if (start_failure_) {
+    leaving_.store(true);
+    lock.unlock();
+    wake_everybody();
+    for (std::thread& thread : threads_) thread.join();
+    std::rethrow_exception(start_failure_);
+  }
+  backend_ = first().io().kind();
+  why_not_uring_ = first().why_not_uring_;
+}
+
+runtime_core::~runtime_core() {
+  if (caller_is_worker_) {
+    run_to_the_end(first());
+  } else {
+    ending_.store(true, std::memory_order_seq_cst);
+    wake_everybody();
+  }
+  for (std::thread& thread : threads_) thread.join();
+}
+
+void runtime_core::run_thread(worker& self) noexcept {
+  bool attached = true;
+  try {
+    self.attach();
+  } catch (...) {
+    attached = false;
+    const std::lock_guard lock(start_mutex_);
+    if (!start_failure_) start_failure_ = std::current_exception();
+  }
+  {
+    const std::lock_guard lock(start_mutex_);
+    ++attached_;
+    started_.notify_one();
+  }
+  if (!attached) return;
+  const worker_thread here(self);
+  if (&self == &first()) {
+    self.run_until([this] { return ending_.load(std::memory_order_relaxed) || leaving_.load(std::memory_order_relaxed); });
+    if (!leaving_.load()) run_to_the_end(self);
+  } else {
+    self.run_until([this] { return leaving_.load(std::memory_order_relaxed); });
+  }
+  self.drain_inbox();
+}
+
+void runtime_core::run_to_the_end(worker& self) noexcept {
+  const worker_thread here(self);
+  root_.shut_down();
+  self.run_until([this, &self] { return root_.empty_or_notify() && self.quiet(); });
+  self.drain_inbox();
+  leaving_.store(true, std::memory_order_seq_cst);
+  wake_everybody();
+}
+
+void runtime_core::wake_everybody() noexcept {
+  for (const auto& w : workers_) {
+    if (w->reactor_) w->nudge();
+  }
+}
+
+void runtime_core::wake_first() noexcept {
+  first().nudge();
+}
+
+void runtime_core::start_and_wait(strand& main, promise_base& root, main_latch& latch) {
+  if (current_worker()) {
+    throw std::logic_error(
+        "weir: run, block_on or simulation::run was called inside a task, whose worker it would block: co_await the "
+        "task instead");
+  }
+  if (!caller_is_worker_) {
+    root_.add(main, root);
+    latch.wait();
+    return;
+  }
+  worker& self = first();
+  const worker_thread here(self);
+  root_.add(main, root);
+  self.run_until([&latch] { return latch.is_set(); });
+}
+
+void runtime_core::on_deadlock() {
+  if (!deadlock_report_.empty()) {
+    fatal("weir: a simulation is deadlocked in a shielded section, which cancelling cannot end");
+  }
+  deadlock_printer printer;
+  root_.visit(printer);
+  deadlock_report_ = fmt::format("deadlock: {} task{} and no timer is left\n{}", printer.tasks(),
+                                 printer.tasks() == 1 ? " waits" : "s wait", printer.report);
+  root_.give_up();
+}
+
+}  // namespace weir::detail

@@ -1,0 +1,398 @@
+#include "worker.hpp"
+
+#include <fmt/format.h>
+
+#include <cstdio>
+#include <ctime>
+
+namespace weir::detail {
+
+namespace {
+
+// How many completions a task may take without suspending before it has to let others run.
+constexpr unsigned task_budget = 128;
+// How many tasks in a row may run before their turn.
+constexpr unsigned longest_front_streak = 3;
+// Without tail calls: resumptions on top of each other before the stack is given back.
+[[maybe_unused]] constexpr unsigned most_transfers = 64;
+
+// Never read across a suspension: the functions below are not inlined into coroutines (they live in this file).
+constinit thread_local worker* this_worker [[gnu::tls_model("initial-exec")]] = nullptr;
+
+bool belongs_here(const worker* here, const promise_base& frame) noexcept {
+  return here && frame.env->runtime == &here->core();
+}
+
+}  // namespace
+
+// ---- what the rest of the library calls
+
+worker* current_worker() noexcept { return this_worker; }
+
+worker_thread::worker_thread(worker& self) noexcept : before_(this_worker) { this_worker = &self; }
+worker_thread::~worker_thread() { this_worker = before_; }
+
+time_point monotonic_now() noexcept {
+  timespec ts{};
+  clock_gettime(CLOCK_MONOTONIC, &ts);
+  return time_point(std::chrono::seconds(ts.tv_sec) + std::chrono::nanoseconds(ts.tv_nsec));
+}
+
+environment* current_environment() noexcept { return this_worker ? this_worker->env : nullptr; }
+
+void set_current_environment(environment* env) noexcept { this_worker->env = env; }
+
+void schedule(promise_base& frame) noexcept {
+  worker* here = this_worker;
+  if (belongs_here(here, frame)) {
+    here->make_ready(frame);
+  } else {
+    frame.env->runtime->inject(frame);
+  }
+}
+
+void schedule_next(promise_base& frame) noexcept {
+  worker* here = this_worker;
+  if (belongs_here(here, frame)) {
+    here->make_ready_next(frame);
+  } else {
+    frame.env->runtime->inject(frame);
+  }
+}
+
+void schedule_spawned(promise_base& frame) noexcept {
+  worker* here = this_worker;
+  if (belongs_here(here, frame)) {
+    here->make_ready_spawned(frame);
+  } else {
+    frame.env->runtime->inject(frame);
+  }
+}
+
+void schedule_last(promise_base& frame) noexcept { schedule(frame); }
+
+void schedule_stop(promise_base& frame) noexcept {
+  frame.next_step = promise_base::go::stop;
+  schedule(frame);
+}
+
+void continue_unwinding(unwind_point point) noexcept {
+  point.frame->unwinding_at = point.scope;
+  point.frame->next_step = promise_base::go::unwind_on;
+  schedule(*point.frame);
+}
+
+bool consume_budget() noexcept {
+  worker* here = this_worker;
+  if (!here || here->budget == 0) return false;
+  --here->budget;
+  return true;
+}
+
+bool is_unwinding() noexcept { return this_worker && this_worker->unwinding; }
+
+bool is_shared(const runtime_core& runtime) noexcept { return runtime.shared(); }
+
+bool on_worker_of(const runtime_core& runtime) noexcept { return this_worker && &this_worker->core() == &runtime; }
+
+#if !WEIR_DETAIL_TAIL_CALLS
+std::coroutine_handle<> transfer(std::coroutine_handle<> next) noexcept {
+  worker* here = this_worker;
+  if (!here || ++here->transfers < most_transfers) return next;
+  // Below us this many resumptions stand on the stack; all of them are suspended and return to the loop now.
+  here->parked_transfer = next;
+  return std::noop_coroutine();
+}
+#endif
+
+void post(worker& target, message& m) noexcept { target.post(m); }
+worker& first_worker(runtime_core& runtime) noexcept { return runtime.first(); }
+void drain_inbox() noexcept {
+  if (this_worker) this_worker->drain_inbox();
+}
+
+bool arm_timer(timer& t, time_point due) noexcept { return this_worker->timers().arm(t, due); }
+timer_cancel cancel_timer(timer& t) noexcept { return timer_wheel::cancel(t); }
+void retire_timer(timer& t) noexcept {
+  if (timer_wheel::cancel(t) == timer_cancel::too_late) timer_wheel::wait_until_fired(t);
+}
+
+bool leaf::may_complete_now(const await_context& context) noexcept {
+  if (context.env->stop && context.env->stop->requested()) return false;
+  return consume_budget();
+}
+
+void leaf::bind(const await_context& context) noexcept {
+  frame_ = context.frame;
+  scope_ = context.scope;
+  stop_ = context.env->stop;
+  frame_->waiting_in = this;
+}
+
+bool leaf::begin(const await_context& context) noexcept {
+  bind(context);
+  if (!stop_ || stop_->arm(*this)) return true;
+  schedule_stop(*frame_);
+  return false;
+}
+
+void leaf::complete() noexcept { schedule(*frame_); }
+void leaf::complete_next() noexcept { schedule_next(*frame_); }
+void leaf::complete_stopped() noexcept { schedule_stop(*frame_); }
+
+std::coroutine_handle<> boundary::child_finished() noexcept { return frame->handle(); }
+
+void report_unobserved(const std::exception_ptr& exception) noexcept {
+  if (this_worker) {
+    this_worker->core().report(exception);
+    return;
+  }
+  runtime_core::report_to_stderr(exception);
+}
+
+group_core& root_group() {
+  if (!this_worker) fatal("weir::spawn was called outside of a task: use runtime::spawn, or a task_group");
+  return this_worker->core().root();
+}
+
+// ---- worker
+
+worker::worker(runtime_core& core, unsigned index)
+    : core_(core),
+      index_(index),
+      tasks_per_turn_(core.options().tasks_per_turn),
+      queue_(core.shared()),
+      timers_(core.now(), core.shared()) {
+  if (core.simulation().enabled) seeded_ = std::make_unique<seeded_queue>(core.simulation().seed);
+}
+
+worker::~worker() = default;
+
+void worker::attach() {
+  reactor_ = make_default_reactor({core_.options().backend, core_.options().ring_entries}, why_not_uring_);
+}
+
+bool worker::quiet() const noexcept { return inbox_.empty() && reactor_->in_flight() == 0; }
+
+void worker::wake() noexcept { reactor_->wake(); }
+
+void worker::nudge() noexcept {
+  if (this_worker == this) return;
+  nudged_.store(true, std::memory_order_seq_cst);
+  if (parked_.exchange(false, std::memory_order_seq_cst)) wake();
+}
+
+void worker::post(message& m) noexcept {
+  inbox_.push(m);
+  if (this_worker != this && parked_.exchange(false, std::memory_order_seq_cst)) wake();
+}
+
+void worker::make_ready(promise_base& frame) noexcept {
+  if (seeded_) {
+    seeded_->push(frame);
+    return;
+  }
+  if (queue_.push_woken(frame) >= 2) core_.wake_one();
+}
+
+void worker::make_ready_next(promise_base& frame) noexcept {
+  if (seeded_ || front_taken_ || front_streak_ >= longest_front_streak) {
+    make_ready(frame);
+    return;
+  }
+  front_taken_ = true;
+  if (queue_.push_front(frame) >= 2) core_.wake_one();
+}
+
+void worker::make_ready_spawned(promise_base& frame) noexcept {
+  if (seeded_) {
+    seeded_->push(frame);
+    return;
+  }
+  queue_.push_spawned(frame);
+  core_.wake_one();
+}
+
+promise_base* worker::next_frame() noexcept {
+  if (seeded_) return seeded_->pop();
+  if (++picks_ % 61 == 0) {
+    if (promise_base* frame = core_.take_injected()) return frame;
+  }
+  if (promise_base* frame = queue_.pop()) return frame;
+  return core_.take_injected();
+}
+
+void worker::run(promise_base& frame) noexcept {
+  front_streak_ = std::exchange(frame.at_front, false) ? front_streak_ + 1 : 0;
+  front_taken_ = false;
+  budget = task_budget;
+  transfers = 0;
+  env = frame.env;
+  switch (std::exchange(frame.next_step, promise_base::go::resume)) {
+    case promise_base::go::resume:
+      frame.handle().resume();
+      break;
+    case promise_base::go::stop: {
+      const leaf& stopped = *frame.waiting_in;
+      // Whoever told the leaf may still be inside that call.
+      if (stopped.stop()) stopped.stop()->wait_for_canceller();
+      unwind({&frame, stopped.scope()});
+      break;
+    }
+    case promise_base::go::unwind_on:
+      unwind({&frame, frame.unwinding_at});
+      break;
+  }
+  while (parked_transfer) {
+    transfers = 0;
+    std::exchange(parked_transfer, {}).resume();
+  }
+  env = nullptr;
+}
+
+// Innermost first. Each round goes from `point` to the next boundary outwards, asks it to let the stop through, and
+// destroys the frames up to it. A frame is detached from its owner before it is destroyed, so that no destructor
+// destroys another frame: the stack does not grow with the depth.
+void worker::unwind(unwind_point point) noexcept {
+  for (;;) {
+    boundary* next = point.scope;
+    for (promise_base* f = point.frame; !next; f = f->awaiter) next = f->scope;
+    if (!next->before_unwinding(point)) return;
+    if (!point.scope) {
+      unwinding = true;
+      promise_base* f = point.frame;
+      for (;;) {
+        promise_base* awaiter = f->awaiter;
+        const bool last = f->scope != nullptr;
+        env = f->env;
+        if (f->owner) *f->owner = {};
+        f->handle().destroy();
+        if (last) break;
+        f = awaiter;
+      }
+      unwinding = false;
+    }
+    promise_base* const frame = next->frame;
+    boundary* const outer = next->outer;
+    switch (next->stopped()) {
+      case boundary::verdict::handled:
+        env = frame->env;
+        frame->handle().resume();
+        return;
+      case boundary::verdict::propagate:
+        point = {frame, outer};
+        break;
+      case boundary::verdict::pending:
+        return;
+    }
+  }
+}
+
+void worker::idle() noexcept {
+  if (seeded_) {
+    if (reactor_->in_flight() != 0) {
+      reactor_->poll();
+    } else {
+      idle_in_virtual_time();
+    }
+    return;
+  }
+  if (core_.shared() && find_work()) return;
+  parked_.exchange(true, std::memory_order_seq_cst);
+  if (core_.shared()) core_.parked_.fetch_add(1, std::memory_order_seq_cst);
+  // From here on whoever makes work sees that we are parked. What was made before must be seen by us: hence these
+  // checks after the announcement, the run queues under their locks.
+  bool work = !inbox_.empty_now() || core_.injected_count_.load(std::memory_order_seq_cst) != 0 ||
+              nudged_.exchange(false, std::memory_order_seq_cst);
+  if (core_.shared()) {
+    for (const auto& other : core_.workers_) work = work || !other->queue_.empty_now();
+  }
+  if (work) {
+    reactor_->poll();
+  } else {
+    reactor_->wait(timers_.empty() ? no_deadline : timers_.next_due());
+  }
+  if (core_.shared()) core_.parked_.fetch_sub(1, std::memory_order_seq_cst);
+  parked_.store(false, std::memory_order_relaxed);
+}
+
+bool worker::find_work() noexcept {
+  core_.searching_.fetch_add(1, std::memory_order_seq_cst);
+  std::size_t found = 0;
+  const std::size_t n = core_.workers_.size();
+  for (std::size_t i = 1; i < n && found == 0; ++i) {
+    run_queue& victim = core_.workers_[(index_ + i) % n]->queue_;
+    if (victim.size() != 0) found = victim.steal_into(queue_);
+  }
+  core_.searching_.fetch_sub(1, std::memory_order_seq_cst);
+  // Where there was more than one there may be more still: the next worker is needed only now.
+  if (found > 1) core_.wake_one();
+  return found != 0;
+}
+
+void worker::idle_in_virtual_time() noexcept {
+  const time_point due = timers_.empty() ? no_deadline : timers_.next_due();
+  if (due == no_deadline) {
+    core_.on_deadlock();
+  } else {
+    core_.virtual_now_ = std::max(core_.virtual_now_, due);
+  }
+}
+
+// ---- runtime_core
+
+time_point runtime_core::now() const noexcept { return simulation_.enabled ? virtual_now_ : monotonic_now(); }
+
+void runtime_core::wake_one() noexcept {
+  if (!shared_) return;
+  if (parked_.load(std::memory_order_seq_cst) == 0 || searching_.load(std::memory_order_seq_cst) != 0) return;
+  for (const auto& w : workers_) {
+    if (w->parked_.load(std::memory_order_relaxed) && w->parked_.exchange(false, std::memory_order_seq_cst)) {
+      w->wake();
+      return;
+    }
+  }
+}
+
+void runtime_core::inject(promise_base& frame) noexcept {
+  {
+    const std::lock_guard guard(inject_lock_);
+    injected_.push_back(frame);
+    injected_count_.store(injected_count_.load(std::memory_order_relaxed) + 1, std::memory_order_seq_cst);
+  }
+  if (shared_) {
+    wake_one();
+  } else if (first().parked_.exchange(false, std::memory_order_seq_cst)) {
+    first().wake();
+  }
+}
+
+promise_base* runtime_core::take_injected() noexcept {
+  if (injected_count_.load(std::memory_order_relaxed) == 0) return nullptr;
+  const std::lock_guard guard(inject_lock_);
+  if (injected_.empty()) return nullptr;
+  injected_count_.store(injected_count_.load(std::memory_order_relaxed) - 1, std::memory_order_relaxed);
+  return injected_.pop_front();
+}
+
+void runtime_core::report(const std::exception_ptr& exception) const noexcept {
+  if (options_.on_error) {
+    options_.on_error(exception);
+  } else {
+    report_to_stderr(exception);
+  }
+}
+
+void runtime_core::report_to_stderr(const std::exception_ptr& exception) noexcept {
+  try {
+    std::rethrow_exception(exception);
+  } catch (const std::exception& e) {
+    std::fprintf(stderr, "weir: a task failed and nobody asked for its result: %s\n", e.what());
+  } catch (...) {
+    std::fprintf(stderr, "weir: a task failed and nobody asked for its result\n");
+  }
+}
+
+void wake_main_thread(runtime_core& core) noexcept { core.wake_first(); }
+
+}  // namespace weir::detail

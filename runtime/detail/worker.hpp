@@ -1,0 +1,210 @@
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "../runtime.hpp"
+#include "frame_cache.hpp"
+#include "group_core.hpp"
+#include "inbox.hpp"
+#include "offload_pool.hpp"
+#include "reactor.hpp"
+#include "run_queue.hpp"
+#include "scheduler.hpp"
+#include "timer_wheel.hpp"
+
+namespace weir::detail {
+
+/// CLOCK_MONOTONIC.
+time_point monotonic_now() noexcept;
+
+/// Makes the calling thread a worker's while it lives.
+class worker_thread {
+ public:
+  explicit worker_thread(worker& self) noexcept;
+  worker_thread(const worker_thread&) = delete;
+  worker_thread& operator=(const worker_thread&) = delete;
+  ~worker_thread();
+
+ private:
+  worker* before_;
+};
+
+/// One thread that runs tasks, with its reactor, run queue, timers, inbox and frame cache.
+class worker {
+ public:
+  worker(runtime_core& core, unsigned index);
+  worker(const worker&) = delete;
+  worker& operator=(const worker&) = delete;
+  ~worker();
+
+  /// On the worker's own thread, before anything else: makes the reactor.
+  void attach();
+  /// Runs tasks until `done` says so. It is asked between turns.
+  template <class F>
+  void run_until(F done) {
+    while (!done()) turn(done);
+  }
+
+  /// Nothing is on its way to this worker.
+  [[nodiscard]] bool quiet() const noexcept;
+
+  void wake() noexcept;
+  /// Makes the worker look at its condition for going on once more, wherever it is.
+  void nudge() noexcept;
+  void post(message& m) noexcept;
+
+  [[nodiscard]] runtime_core& core() const noexcept { return core_; }
+  [[nodiscard]] unsigned index() const noexcept { return index_; }
+  [[nodiscard]] frame_cache& frames() noexcept { return frames_; }
+  [[nodiscard]] class reactor& io() noexcept { return *reactor_; }
+  [[nodiscard]] timer_wheel& timers() noexcept { return timers_; }
+  [[nodiscard]] run_queue& queue() noexcept { return queue_; }
+
+  void make_ready(promise_base& frame) noexcept;
+  void make_ready_next(promise_base& frame) noexcept;
+  void make_ready_spawned(promise_base& frame) noexcept;
+  void drain_inbox() noexcept { inbox_.deliver_all(); }
+
+  // What the running task changes.
+  environment* env = nullptr;
+  unsigned budget = 0;
+  bool unwinding = false;
+  unsigned transfers = 0;                // without a return to the loop
+  std::coroutine_handle<> parked_transfer;  // to be resumed by the loop
+
+ private:
+  friend class runtime_core;
+
+  template <class F>
+  void turn(F& done) {
+    for (unsigned n = 0; n < tasks_per_turn_; ++n) {
+      promise_base* frame = next_frame();
+      if (!frame) break;
+      run(*frame);
+    }
+    if (!inbox_.empty()) inbox_.deliver_all();
+    if (ready() != 0) {
+      if (reactor_->in_flight() != 0) reactor_->poll();
+    } else if (!done()) {
+      idle();
+    }
+    if (!timers_.empty()) timers_.advance(clock::now());
+  }
+
+  [[nodiscard]] std::size_t ready() const noexcept { return seeded_ ? seeded_->size() : queue_.size(); }
+  promise_base* next_frame() noexcept;
+  void run(promise_base& frame) noexcept;
+  void unwind(unwind_point point) noexcept;
+  void idle() noexcept;
+  void idle_in_virtual_time() noexcept;
+  bool find_work() noexcept;
+
+  runtime_core& core_;
+  const unsigned index_;
+  const unsigned tasks_per_turn_;
+  std::unique_ptr<class reactor> reactor_;
+  std::string why_not_uring_;
+  run_queue queue_;
+  std::unique_ptr<seeded_queue> seeded_;
+  timer_wheel timers_;
+  frame_cache frames_;
+  inbox inbox_;
+  unsigned picks_ = 0;
+  unsigned front_streak_ = 0;   // tasks in a row that ran before their turn
+  bool front_taken_ = false;    // the running task has put one before its turn
+  std::atomic<bool> parked_{false};
+  std::atomic<bool> nudged_{false};
+};
+
+/// What the workers of a runtime share.
+class runtime_core {
+ public:
+  runtime_core(const runtime_options& options, simulation_options simulation, bool caller_is_worker);
+  runtime_core(const runtime_core&) = delete;
+  runtime_core& operator=(const runtime_core&) = delete;
+  ~runtime_core();
+
+  void start_and_wait(strand& main, promise_base& root, main_latch& latch);
+
+  [[nodiscard]] bool shared() const noexcept { return shared_; }
+  [[nodiscard]] const runtime_options& options() const noexcept { return options_; }
+  [[nodiscard]] const simulation_options& simulation() const noexcept { return simulation_; }
+  [[nodiscard]] time_point now() const noexcept;
+  [[nodiscard]] worker& first() noexcept { return *workers_.front(); }
+  [[nodiscard]] std::size_t worker_count() const noexcept { return workers_.size(); }
+  [[nodiscard]] group_core& root() noexcept { return root_; }
+  [[nodiscard]] offload_pool& offloads() noexcept { return offloads_; }
+  [[nodiscard]] backend_kind backend() const noexcept { return backend_; }
+  [[nodiscard]] const std::string& why_not_uring() const noexcept { return why_not_uring_; }
+
+  /// From a thread that is no worker of this runtime.
+  void inject(promise_base& frame) noexcept;
+  void report(const std::exception_ptr& exception) const noexcept;
+  static void report_to_stderr(const std::exception_ptr& exception) noexcept;
+  void wake_first() noexcept;
+  /// What a simulation found when everything waited; empty if it did not.
+  [[nodiscard]] const std::string& deadlock_report() const noexcept { return deadlock_report_; }
+
+ private:
+  friend class worker;
+
+  class root_group final : public group_core {
+   public:
+    root_group() noexcept : group_core(on_failure::isolate) {}
+    void open_root(const environment& env) noexcept { open(env); }
+    void shut_down() noexcept { state().request(cancellation_cause::shutdown); }
+    void give_up() noexcept { state().request(cancellation_cause::deadlock); }
+    /// Nothing is left; if something is, the first worker will be nudged when that has gone.
+    [[nodiscard]] bool empty_or_notify() noexcept { return drained_or_notify(); }
+
+   private:
+    promise_base* drained() noexcept override {
+      env().runtime->wake_first();
+      return nullptr;
+    }
+  };
+
+  void run_thread(worker& self) noexcept;
+  void run_to_the_end(worker& self) noexcept;
+  void wake_everybody() noexcept;
+  void wake_one() noexcept;
+  promise_base* take_injected() noexcept;
+  void on_deadlock();
+
+  const runtime_options options_;
+  const simulation_options simulation_;
+  const bool caller_is_worker_;
+  bool shared_ = true;
+  backend_kind backend_ = backend_kind::automatic;
+  std::string why_not_uring_;
+  time_point virtual_now_{};
+  std::string deadlock_report_;
+
+  std::vector<std::unique_ptr<worker>> workers_;
+  std::vector<std::thread> threads_;
+  offload_pool offloads_;
+  root_group root_;
+
+  std::atomic<unsigned> parked_{0};     // workers that wait in the kernel, or are about to
+  std::atomic<unsigned> searching_{0};  // workers that look for work at others
+  std::atomic<bool> ending_{false};   // the first worker is to cancel and join everything
+  std::atomic<bool> leaving_{false};  // everything is joined: the workers are to leave
+
+  spin_lock inject_lock_;
+  frame_list injected_;                       // guarded by inject_lock_
+  std::atomic<std::size_t> injected_count_{0};
+
+  std::mutex start_mutex_;
+  std::condition_variable started_;
+  unsigned attached_ = 0;                 // guarded by start_mutex_
+  std::exception_ptr start_failure_;      // guarded by start_mutex_
+};
+
+}  // namespace weir::detail

@@ -1,0 +1,171 @@
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <exception>
+#include <memory>
+#include <string>
+#include <type_traits>
+#include <utility>
+
+#include "detail/embedded_strand.hpp"
+#include "detail/reactor.hpp"
+#include "spawn.hpp"
+#include "task.hpp"
+
+namespace weir {
+
+/// How a runtime is set up. An aggregate: `weir::run(main(), {.workers = 4})`.
+struct runtime_options {
+  /// Threads that run tasks, each with a reactor of its own. 0: one per CPU that this process may use (affinity and
+  /// cgroup limits are respected).
+  unsigned workers = 0;
+  /// Which kernel interface to use. The environment variable WEIR_BACKEND=uring|epoll overrides `automatic`.
+  backend_kind backend = backend_kind::automatic;
+  /// Entries of each worker's submission queue (io_uring only); rounded up to a power of two, 1 to 32768. More
+  /// operations than that may be in flight.
+  unsigned ring_entries = 256;
+  /// Most threads for offload(); they are started on demand and end when idle. 0: 4 per CPU, at least 8.
+  unsigned offload_threads = 0;
+  /// How many ready tasks a worker runs before it looks at I/O and timers again.
+  unsigned tasks_per_turn = 256;
+  /// Gets every exception that nobody else will see (a spawned task's whose handle was dropped, a loser's in when_any).
+  /// Called on a worker; must not throw. Null: one line on stderr.
+  void (*on_error)(const std::exception_ptr&) noexcept = nullptr;
+  /// Leave SIGPIPE as it is. By default a runtime sets it to "ignore" when it was at its default action, because writing
+  /// to a pipe whose reader has gone would end the process.
+  bool keep_sigpipe = false;
+};
+static_assert(std::is_trivially_destructible_v<runtime_options>);
+
+namespace detail {
+
+struct simulation_options {
+  bool enabled = false;
+  std::uint64_t seed = 0;
+};
+
+/// Waits outside of the runtime for a strand inside it.
+class main_latch {
+ public:
+  void set() noexcept;
+  void wait() noexcept;
+  [[nodiscard]] bool is_set() const noexcept { return set_.load(std::memory_order_acquire) != 0; }
+
+ private:
+  std::atomic<std::uint32_t> set_{0};
+};
+
+/// The first worker may wait in the kernel while the main strand has ended elsewhere.
+void wake_main_thread(runtime_core& core) noexcept;
+
+/// The strand of a main task, on the stack of the thread that waits for it.
+template <class T>
+class main_strand final : public strand {
+ public:
+  main_strand(task<T>&& body, runtime_core& core) noexcept : body_(std::move(body)), core_(core) {}
+
+  [[nodiscard]] promise_base& root() noexcept { return body_.root(); }
+  [[nodiscard]] main_latch& latch() noexcept { return latch_; }
+  T take() {
+    if (stopped_because_ != cancellation_cause::none) throw cancelled(stopped_because_);
+    return body_.resume();
+  }
+
+ private:
+  std::exception_ptr harvest() noexcept override { return nullptr; }  // the exception leaves through take()
+  void harvest_stopped() noexcept override {
+    stopped_because_ = state().cause();
+    if (stopped_because_ == cancellation_cause::none) stopped_because_ = cancellation_cause::requested;
+  }
+  void release() noexcept override {
+    runtime_core& core = core_;
+    latch_.set();  // from here on this object may be gone
+    wake_main_thread(core);
+  }
+
+  task<T> body_;
+  runtime_core& core_;
+  cancellation_cause stopped_because_ = cancellation_cause::none;
+  main_latch latch_;
+};
+
+}  // namespace detail
+
+/// Workers, their reactors and the tasks that run on them. Most programs use run(); make one yourself to start tasks
+/// from threads of your own, or to have several.
+///
+/// The destructor cancels what still runs (cause: shutdown), joins it and ends the threads.
+class runtime {
+ public:
+  explicit runtime(runtime_options options = {});
+  runtime(const runtime&) = delete;
+  runtime& operator=(const runtime&) = delete;
+  ~runtime();
+
+  /// Runs `main` on the workers and waits for it; returns its value or throws its exception, or `cancelled` when it was
+  /// stopped. Any thread but a worker, several at once.
+  template <class T>
+  T block_on(task<T> main) {
+    require_body(static_cast<bool>(main));
+    detail::main_strand<T> strand(std::move(main), *core_);
+    start_and_wait(strand, strand.root(), strand.latch());
+    return strand.take();
+  }
+
+  /// Starts a task in the runtime's own group, from any thread.
+  template <class T>
+  join_handle<T> spawn(task<T>&& body, std::source_location where = std::source_location::current()) {
+    return detail::spawn_task(root(), std::move(body), where);
+  }
+  template <class F, class... Args>
+    requires detail::task_function<F, Args...>
+  auto spawn(F&& callable, Args&&... args) {
+    WEIR_DETAIL_REQUIRE_NAMED(F);
+    return detail::spawn_call(root(), std::source_location(), std::forward<F>(callable), std::forward<Args>(args)...);
+  }
+
+  [[nodiscard]] unsigned workers() const noexcept;
+  /// What was chosen: uring or epoll (simulated in a simulation).
+  [[nodiscard]] backend_kind backend() const noexcept;
+  /// Why io_uring is not used: which call was refused and what to change; empty when it is used or was not wanted.
+  [[nodiscard]] const std::string& why_not_uring() const noexcept;
+  /// In a simulation that found a deadlock: who waits where. Empty otherwise.
+  [[nodiscard]] const std::string& deadlock_report() const noexcept;
+
+ private:
+  friend class runtime_access;
+  struct caller_is_worker {};
+  runtime(runtime_options options, caller_is_worker, detail::simulation_options simulation);
+
+  static void require_body(bool valid);
+  detail::group_core& root() noexcept;
+  void start_and_wait(detail::strand& main, detail::promise_base& root, detail::main_latch& latch);
+
+  std::unique_ptr<detail::runtime_core> core_;
+};
+
+/// Makes a runtime whose first worker is the calling thread. For run() and simulation.
+class runtime_access {
+ public:
+  static runtime make(runtime_options options, detail::simulation_options simulation) {
+    return runtime(options, runtime::caller_is_worker{}, simulation);
+  }
+};
+
+/// Runs `main` to its end in a runtime of its own and returns its value or throws its exception. The calling thread is
+/// one of the workers. When main ends, what it has spawned is cancelled (cause: shutdown) and joined.
+template <class T>
+T run(task<T> main, runtime_options options = {}) {
+  runtime owner = runtime_access::make(options, {});
+  return owner.block_on(std::move(main));
+}
+
+/// The same as run(): for those who look for it by this name.
+template <class T>
+T block_on(task<T> main, runtime_options options = {}) {
+  return run(std::move(main), options);
+}
+
+}  // namespace weir

@@ -1,0 +1,54 @@
+#include "sleep.hpp"
+
+#include <stdexcept>
+
+namespace weir {
+namespace detail {
+
+bool sleep_operation::ready(const await_context& context) noexcept {
+  const time_point now = clock::now();
+  if (relative_) due_ = add_saturated(now, length_);
+  return due_ <= now && may_complete_now(context);
+}
+
+std::coroutine_handle<> sleep_operation::start(const await_context& context) noexcept {
+  // A cancellation may come before the timer is armed: then arm_timer says so, and the stop is ours to complete.
+  if (begin(context) && !arm_timer(*this, due_)) complete_stopped();
+  return std::noop_coroutine();
+}
+
+std::coroutine_handle<> yield_operation::start(const await_context& context) noexcept {
+  bind(context);
+  if (stop() && stop()->requested()) {
+    complete_stopped();
+  } else {
+    schedule_last(frame());
+  }
+  return std::noop_coroutine();
+}
+
+}  // namespace detail
+
+interval::interval(duration period, missed_ticks policy, time_point first)
+    : period_(period), policy_(policy), next_(first) {
+  if (period <= duration::zero()) throw std::invalid_argument("weir::interval: the period must be positive");
+}
+
+time_point interval::advance() noexcept {
+  const time_point due = next_;
+  const time_point current = now();
+  switch (policy_) {
+    case missed_ticks::burst:
+      next_ = detail::add_saturated(due, period_);
+      break;
+    case missed_ticks::delay:
+      next_ = detail::add_saturated(current, period_);
+      break;
+    case missed_ticks::skip:
+      next_ = detail::add_saturated(due, period_ * ((current - due) / period_ + 1));
+      break;
+  }
+  return due;
+}
+
+}  // namespace weir

@@ -1,0 +1,293 @@
+#pragma once
+
+#include <atomic>
+#include <concepts>
+#include <functional>
+#include <source_location>
+#include <tuple>
+#include <type_traits>
+#include <utility>
+
+#include "detail/group_core.hpp"
+#include "detail/operation.hpp"
+#include "task.hpp"
+
+namespace weir {
+
+template <class T>
+class join_handle;
+
+namespace detail {
+
+template <class T>
+class join_operation;
+
+/// A spawned task and its result, shared by the task and its join handle; the last of the two frees it.
+class spawned_base : public strand {
+ public:
+  [[nodiscard]] bool done() const noexcept { return joiner_.load(std::memory_order_acquire) == finished(); }
+  void add_reference() noexcept { references_.fetch_add(1, std::memory_order_relaxed); }
+  void drop_reference() noexcept;
+  /// Stops the task if it still runs. Any thread.
+  void cancel_from_handle() noexcept;
+
+  enum class wait_answer : std::uint8_t { waiting, ended, withdrawn };
+  /// Registers `waiting`, to be completed when the task ends; unless that is past, or unwait() came first.
+  wait_answer wait(leaf& waiting) noexcept {
+    leaf* found = nullptr;
+    if (joiner_.compare_exchange_strong(found, &waiting, std::memory_order_acq_rel)) return wait_answer::waiting;
+    if (found == finished()) return wait_answer::ended;
+    joiner_.compare_exchange_strong(found, nullptr, std::memory_order_acq_rel);
+    return wait_answer::withdrawn;
+  }
+  /// True: `waiting` was registered and will not be completed by the task's end.
+  bool unwait(leaf& waiting) noexcept {
+    leaf* found = &waiting;
+    if (joiner_.compare_exchange_strong(found, nullptr, std::memory_order_acq_rel)) return true;
+    if (!found) joiner_.compare_exchange_strong(found, withdrawn(), std::memory_order_acq_rel);
+    return false;
+  }
+  /// Makes the leaf ready: leaf::complete() is the leaf's own, so it lends it.
+  using wake = void (*)(leaf&) noexcept;
+  wake wake_joiner = nullptr;
+
+ protected:
+  spawned_base() = default;
+  virtual ~spawned_base();  // defined where report_unobserved is known
+
+  std::exception_ptr harvest() noexcept final;
+  void harvest_stopped() noexcept final;
+  void release() noexcept final;
+
+  /// Ends the task's frame, and with it its parameters; keeps the value when `wanted`.
+  virtual std::exception_ptr take_outcome(bool wanted) noexcept = 0;
+
+  cancellation_cause stopped_because_ = cancellation_cause::none;
+  std::exception_ptr exception_;
+  bool observed_ = false;  // somebody asked for the result
+
+ private:
+  // Values of joiner_ that no leaf has.
+  static leaf* finished() noexcept { return reinterpret_cast<leaf*>(std::uintptr_t{1}); }
+  static leaf* withdrawn() noexcept { return reinterpret_cast<leaf*>(std::uintptr_t{2}); }
+
+  class cancel_message final : public message {
+   public:
+    explicit cancel_message(spawned_base& target) noexcept : target_(target) {}
+    void deliver() noexcept override;
+
+   private:
+    spawned_base& target_;
+  };
+
+  std::atomic<leaf*> joiner_{nullptr};
+  std::atomic<unsigned> references_{1};
+  std::atomic<bool> cancel_posted_{false};
+  cancel_message cancel_{*this};
+};
+
+template <class T>
+class spawned : public spawned_base {
+ public:
+  static void* operator new(std::size_t size) { return promise_base::operator new(size); }
+  static void operator delete(void* memory, std::size_t size) noexcept { promise_base::operator delete(memory, size); }
+
+  [[nodiscard]] promise_base& root() noexcept { return body_.root(); }
+
+  /// Once it is done().
+  result<T> take_result() noexcept {
+    observed_ = true;
+    if (stopped_because_ != cancellation_cause::none) return failure::cancellation(stopped_because_);
+    if (exception_) return failure(exception_);
+    if constexpr (std::is_void_v<T>) {
+      return result<T>(std::in_place);
+    } else if constexpr (std::is_reference_v<T>) {
+      return result<T>(std::in_place, *value_.value);
+    } else {
+      return capture<T>([this]() -> T { return std::move(*value_.value); });
+    }
+  }
+
+ protected:
+  task<T> body_;
+
+ private:
+  std::exception_ptr take_outcome(bool wanted) noexcept override {
+    const task<T> ended = std::move(body_);
+    if (std::exception_ptr exception = ended.exception()) return exception;
+    if (!wanted) return nullptr;
+    try {
+      if constexpr (std::is_reference_v<T>) {
+        value_.value = std::addressof(ended.take());
+      } else if constexpr (!std::is_void_v<T>) {
+        value_.value.emplace(ended.take());
+      }
+    } catch (...) {
+      return std::current_exception();
+    }
+    return nullptr;
+  }
+
+  [[no_unique_address]] result_storage<T> value_;
+};
+
+template <class T>
+class spawned_task final : public spawned<T> {
+ public:
+  explicit spawned_task(task<T>&& body) noexcept { this->body_ = std::move(body); }
+};
+
+/// The callable and its arguments live as long as the task made of them.
+template <class T, class F, class... Args>
+class spawned_call final : public spawned<T> {
+  static_assert(alignof(F) <= 16 && ((alignof(Args) <= 16) && ...),
+                "over-aligned callables and arguments do not fit a task's record: pass a std::unique_ptr");
+
+ public:
+  template <class G, class... As>
+  explicit spawned_call(G&& callable, As&&... args)
+      : callable_(std::forward<G>(callable)), arguments_(std::forward<As>(args)...) {
+    this->body_ = std::apply([this](auto&... as) { return std::invoke(callable_, std::move(as)...); }, arguments_);
+  }
+
+ private:
+  F callable_;
+  [[no_unique_address]] std::tuple<Args...> arguments_;
+};
+
+template <class F, class... Args>
+using task_of = std::invoke_result_t<std::decay_t<F>&, std::decay_t<Args>...>;
+
+template <class F, class... Args>
+concept task_function = std::invocable<std::decay_t<F>&, std::decay_t<Args>...> && is_task<task_of<F, Args...>>;
+
+template <class T>
+class [[nodiscard]] join_operation final : public operation_base, public leaf {
+ public:
+  using value_type = T;
+
+  explicit join_operation(spawned<T>* target) noexcept : target_(target) {}
+  join_operation(const join_operation&) = default;
+  ~join_operation() = default;
+
+  bool ready(const await_context& context) noexcept {
+    if (!target_) fatal("weir: join() of an empty join_handle");
+    return target_->done() && may_complete_now(context);
+  }
+  std::coroutine_handle<> start(const await_context& context) noexcept {
+    spawned<T>* target = target_;
+    target->wake_joiner = [](leaf& waiting) noexcept { static_cast<join_operation&>(waiting).complete_next(); };
+    if (!begin(context)) return std::noop_coroutine();
+    // From wait() on the frame may be resumed elsewhere: if we are waiting, nothing of this object is used after it.
+    switch (target->wait(*this)) {
+      case spawned_base::wait_answer::waiting:
+        break;
+      case spawned_base::wait_answer::ended:
+        complete();
+        break;
+      case spawned_base::wait_answer::withdrawn:
+        complete_stopped();
+        break;
+    }
+    return std::noop_coroutine();
+  }
+  T resume() { return resume_result().value(); }
+  result<T> resume_result() noexcept {
+    finish();
+    return target_->take_result();
+  }
+  [[nodiscard]] const char* name() const noexcept override { return "join"; }
+
+ private:
+  void request_stop(cancellation_cause) noexcept override {
+    if (target_->unwait(*this)) complete_stopped();
+  }
+
+  spawned<T>* target_;
+};
+
+}  // namespace detail
+
+/// Stands for a spawned task: join it, cancel it, or drop the handle (the task goes on; its group still joins it, and a
+/// failure that nobody observed goes to runtime_options::on_error). Move-only.
+template <class T = void>
+class join_handle {
+ public:
+  join_handle() = default;
+  explicit join_handle(detail::spawned<T>* target) noexcept : target_(target) {}
+  join_handle(join_handle&& other) noexcept : target_(std::exchange(other.target_, nullptr)) {}
+  join_handle& operator=(join_handle&& other) noexcept {
+    std::swap(target_, other.target_);
+    return *this;
+  }
+  ~join_handle() {
+    if (target_) target_->drop_reference();
+  }
+
+  explicit operator bool() const noexcept { return target_ != nullptr; }
+  [[nodiscard]] bool done() const noexcept { return target_ && target_->done(); }
+
+  /// Completes with the task's value, once; throws its exception; throws `cancelled` when it was stopped. Cancelled
+  /// while waiting: the task goes on. One joiner at a time. Allocates nothing.
+  [[nodiscard]] detail::join_operation<T> join() noexcept { return detail::join_operation<T>(target_); }
+
+  /// Asks the task to stop. Any thread.
+  void request_cancellation() noexcept {
+    if (target_) target_->cancel_from_handle();
+  }
+
+ private:
+  detail::spawned<T>* target_ = nullptr;
+};
+
+namespace detail {
+
+template <class T>
+join_handle<T> spawn_into(group_core& group, spawned<T>* child, std::source_location where) {
+  child->spawned_at = where;
+  child->add_reference();
+  join_handle<T> handle(child);
+  group.add(*child, child->root());
+  return handle;
+}
+
+template <class T>
+join_handle<T> spawn_task(group_core& group, task<T>&& body, std::source_location where) {
+  if (!body) fatal("weir: spawn of a task that was moved from or already awaited");
+  return spawn_into<T>(group, new spawned_task<T>(std::move(body)), where);
+}
+
+template <class F, class... Args>
+auto spawn_call(group_core& group, std::source_location where, F&& callable, Args&&... args) {
+  using T = typename task_of<F, Args...>::value_type;
+  using child = spawned_call<T, std::decay_t<F>, std::decay_t<Args>...>;
+  return spawn_into<T>(group, new child(std::forward<F>(callable), std::forward<Args>(args)...), where);
+}
+
+/// The group of the runtime whose task runs on this thread.
+group_core& root_group();
+
+}  // namespace detail
+
+/// Starts `body` beside the caller, in the runtime's own group: it is cancelled and joined when the runtime ends. From
+/// a task only; threads outside use runtime::spawn. One allocation for the task's frame and one for its record, both
+/// recycled; O(1). A failure that no join() observes goes to runtime_options::on_error.
+template <class T>
+join_handle<T> spawn(task<T>&& body, std::source_location where = std::source_location::current()) {
+  return detail::spawn_task(detail::root_group(), std::move(body), where);
+}
+
+/// The same for a function that returns a task. The callable and its arguments are moved into the task's own record and
+/// live as long as it does, so capturing lambdas are safe here.
+template <class F, class... Args>
+  requires detail::task_function<F, Args...>
+auto spawn(F&& callable, Args&&... args) {
+  WEIR_DETAIL_REQUIRE_NAMED(F);
+  return detail::spawn_call(detail::root_group(), std::source_location(), std::forward<F>(callable),
+                            std::forward<Args>(args)...);
+}
+
+template <detail::leaf_operation Op>
+void spawn(Op&&) = delete;  // a leaf is no task: spawn a lambda that awaits it
+
+}  // namespace weir

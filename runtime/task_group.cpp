@@ -1,0 +1,109 @@
+#include "task_group.hpp"
+
+namespace weir {
+
+void task_group::begin(const detail::await_context& context) noexcept {
+  frame = context.frame;
+  outer = context.scope;
+  open(*context.env);
+  outer_ = context.env;
+  enter();
+  detail::set_current_environment(&env_);
+}
+
+std::coroutine_handle<> task_group::child_finished() noexcept {
+  if (std::exception_ptr exception = body_exception()) {
+    if (keep_failure(std::move(exception))) body_failure_kept_ = true;
+    group_core::cancel();
+  }
+  waits_ = waits::scope;
+  if (!drained_or_notify()) return std::noop_coroutine();
+  return frame->handle();
+}
+
+bool task_group::before_unwinding(const detail::unwind_point& from) noexcept {
+  // The body's locals stay alive until nobody refers to them any more.
+  waits_ = waits::unwinding;
+  unwinding_ = from;
+  return drained_or_notify();
+}
+
+detail::boundary::verdict task_group::stopped() noexcept {
+  leave();
+  detail::set_current_environment(outer_);
+  body_stopped_ = true;
+  if (cancelled_by_itself()) return verdict::handled;
+  if (first_failure()) detail::report_unobserved(first_failure());
+  return verdict::propagate;
+}
+
+detail::promise_base* task_group::drained() noexcept {
+  switch (waits_) {
+    case waits::nobody:
+      break;
+    case waits::joiner: {
+      detail::optional_guard guard(lock_, shared_);
+      detail::group_join_operation* joiner = std::exchange(joiner_, nullptr);
+      guard.unlock();
+      if (joiner) joiner->complete();
+      break;
+    }
+    case waits::scope:
+      return frame;
+    case waits::unwinding:
+      detail::continue_unwinding(unwinding_);
+      break;
+  }
+  return nullptr;
+}
+
+void task_group::end() {
+  if (detail::failure f = end_result()) f.rethrow();
+}
+
+detail::failure task_group::end_result() noexcept {
+  leave();
+  detail::set_current_environment(outer_);
+  if (first_failure() && !body_failure_kept_) return detail::failure(first_failure());
+  if (body_stopped_) return detail::failure::cancellation(state().cause());
+  return {};
+}
+
+namespace detail {
+
+bool group_join_operation::ready(const await_context& context) noexcept {
+  return group_.size() == 0 && may_complete_now(context);
+}
+
+std::coroutine_handle<> group_join_operation::start(const await_context& context) noexcept {
+  if (!begin(context)) return std::noop_coroutine();
+  optional_guard guard(group_.lock_, group_.shared_);
+  if (withdrawn_) {
+    guard.unlock();
+    complete_stopped();
+    return std::noop_coroutine();
+  }
+  group_.waits_ = task_group::waits::joiner;
+  if (group_.drained_or_notify_locked()) {
+    guard.unlock();
+    complete();
+    return std::noop_coroutine();
+  }
+  group_.joiner_ = this;
+  return std::noop_coroutine();
+}
+
+void group_join_operation::request_stop(cancellation_cause) noexcept {
+  optional_guard guard(group_.lock_, group_.shared_);
+  if (group_.joiner_ != this) {
+    withdrawn_ = true;  // it has been completed, or start() has still to look
+    return;
+  }
+  group_.joiner_ = nullptr;
+  group_.forget_notification();
+  guard.unlock();
+  complete_stopped();
+}
+
+}  // namespace detail
+}  // namespace weir

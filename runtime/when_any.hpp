@@ -1,0 +1,100 @@
+#pragma once
+
+#include <tuple>
+#include <utility>
+
+#include "detail/embedded_strand.hpp"
+#include "detail/group_core.hpp"
+#include "detail/operation.hpp"
+#include "indexed_result.hpp"
+
+namespace weir {
+namespace detail {
+
+class any_core : public group_core {
+ protected:
+  any_core() noexcept : group_core(on_failure::isolate) {}
+  ~any_core() = default;
+
+  void begin(const await_context& context) noexcept;
+  std::coroutine_handle<> run(strand& first, promise_base& root) noexcept;
+  void end() noexcept;
+
+  [[nodiscard]] const strand* winner() const noexcept { return winner_; }
+
+ private:
+  bool child_ended(strand& child, bool stopped) noexcept final;
+  promise_base* drained() noexcept final;
+
+  promise_base* frame_ = nullptr;
+  boundary* scope_ = nullptr;
+  strand* winner_ = nullptr;  // guarded by lock_ until drained
+};
+
+template <class... Ts>
+class [[nodiscard]] any_operation final : public operation_base, private any_core {
+ public:
+  using value_type = indexed_result<Ts...>;
+
+  explicit any_operation(task<Ts>&&... tasks) : children_(std::move(tasks)...) {}
+  any_operation(any_operation&& other) noexcept : operation_base(), any_core(), children_(std::move(other.children_)) {}
+  ~any_operation() = default;
+
+  bool ready(const await_context&) const noexcept { return false; }
+  std::coroutine_handle<> start(const await_context& context) {
+    begin(context);
+    return std::apply(
+        [this](auto& first, auto&... rest) {
+          (add(rest, rest.root()), ...);
+          return run(first, first.root());
+        },
+        children_);
+  }
+  value_type resume() {
+    end();
+    std::apply([this](const auto&... child) { (this->report_loser(child), ...); }, children_);
+    return take<0>();
+  }
+  result<value_type> resume_result() noexcept {
+    return capture<value_type>([this] { return resume(); });
+  }
+
+ private:
+  template <class T>
+  void report_loser(const embedded_strand<T>& child) noexcept {
+    if (&child == winner() || !child.ended()) return;
+    if (std::exception_ptr exception = child.exception()) report_unobserved(exception);
+  }
+  template <std::size_t I>
+  value_type take() {
+    using T = std::tuple_element_t<I, std::tuple<Ts...>>;
+    auto& child = std::get<I>(children_);
+    if constexpr (I + 1 < sizeof...(Ts)) {
+      if (&child != winner()) return take<I + 1>();
+    }
+    if constexpr (std::is_void_v<T>) {
+      child.take();
+      return value_type(std::in_place_index<I>);
+    } else if constexpr (std::is_reference_v<T>) {
+      return value_type(std::in_place_index<I>, std::addressof(child.take()));
+    } else {
+      return value_type(std::in_place_index<I>, child.take());
+    }
+  }
+
+  std::tuple<embedded_strand<Ts>...> children_;
+};
+
+}  // namespace detail
+
+/// Runs all operations at once, each as a strand of its own. The first to end, by value or by exception, decides: the
+/// others are stopped and joined, then it completes with an indexed_result that tells which it was, or rethrows. The
+/// losers' values are destroyed; their late failures go to runtime_options::on_error. To lose nothing that was received,
+/// use select. Cancelled: all are stopped and joined.
+template <detail::operation... Ops>
+  requires(sizeof...(Ops) > 0 && (!std::is_lvalue_reference_v<Ops> && ...))
+auto when_any(Ops&&... ops) {
+  return detail::any_operation<detail::operation_value_t<Ops>...>(detail::as_task(std::move(ops))...);
+}
+
+}  // namespace weir

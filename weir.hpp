@@ -1,0 +1,25 @@
+#pragma once
+
+// All of weir. Each part can be included alone: <weir/runtime/task.hpp>, <weir/io/tcp.hpp>, ...
+
+#include "io/endpoint.hpp"
+#include "io/simulation.hpp"
+#include "io/tcp.hpp"
+#include "runtime/as_result.hpp"
+#include "runtime/cancellation.hpp"
+#include "runtime/clock.hpp"
+#include "runtime/current.hpp"
+#include "runtime/errors.hpp"
+#include "runtime/offload.hpp"
+#include "runtime/result.hpp"
+#include "runtime/runtime.hpp"
+#include "runtime/shielded.hpp"
+#include "runtime/sleep.hpp"
+#include "runtime/spawn.hpp"
+#include "runtime/task.hpp"
+#include "runtime/task_group.hpp"
+#include "runtime/when_all.hpp"
+#include "runtime/when_any.hpp"
+#include "runtime/with_cancellation.hpp"
+#include "runtime/with_cleanup.hpp"
+#include "runtime/with_timeout.hpp"
