@@ -1,0 +1,336 @@
+#include "epoll_reactor.hpp"
+
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <climits>
+#include <ctime>
+#include <new>
+#include <system_error>
+#include <utility>
+
+#include "../../runtime/detail/worker.hpp"
+
+namespace weir::detail {
+
+namespace {
+
+// Events taken at once: more only postpone the tasks that they wake.
+constexpr int most_events = 256;
+
+// A tag is a number and the low half of its descriptor's serial, so that an event for a former owner of the number is
+// recognised.
+constexpr std::uint64_t wake_tag = ~std::uint64_t{0};
+constexpr std::uint64_t tag_of(int number, std::uint64_t serial) noexcept {
+  return serial << 32 | static_cast<std::uint32_t>(number);
+}
+
+constexpr std::uint32_t interest = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | EPOLLET;
+constexpr std::uint32_t makes_readable = EPOLLIN | EPOLLRDHUP | EPOLLPRI | EPOLLHUP | EPOLLERR;
+constexpr std::uint32_t makes_writable = EPOLLOUT | EPOLLHUP | EPOLLERR;
+// Behind the data there is something that comes without another edge: the end, an error, an urgent byte.
+constexpr std::uint32_t more_than_data = EPOLLRDHUP | EPOLLPRI | EPOLLHUP | EPOLLERR;
+
+// After this many events in a row for a descriptor that is not used here any more (its task has moved to another
+// worker, or computes) it is watched no longer.
+constexpr std::uint8_t most_unclaimed = 4;
+
+int made(int number, const char* what) {
+  if (number < 0) throw std::system_error(errno, std::generic_category(), what);
+  return number;
+}
+
+int wait_microseconds(int epoll, epoll_event* events, int most, const timespec* timeout) noexcept {
+#if defined(SYS_epoll_pwait2)
+  // Not through libc, whose version may be older than the kernel's.
+  return static_cast<int>(::syscall(SYS_epoll_pwait2, epoll, events, most, timeout, nullptr, 0));
+#else
+  errno = ENOSYS;
+  return -1;
+#endif
+}
+
+}  // namespace
+
+epoll_reactor::owned_number::~owned_number() { static_cast<void>(::close(number_)); }
+
+epoll_reactor::epoll_reactor(const reactor_options&)
+    : epoll_(made(epoll_create1(EPOLL_CLOEXEC), "epoll_create1 for a worker's reactor")),
+      wake_(made(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), "eventfd for a worker's wake-ups")) {
+  epoll_event event{};
+  const timespec at_once{};
+  microseconds_ = wait_microseconds(epoll_.get(), &event, 1, &at_once) >= 0;
+  // Edge-triggered: each write is an event, so that the counter never needs to be read.
+  event.events = EPOLLIN | EPOLLET;
+  event.data.u64 = wake_tag;
+  made(epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, wake_.get(), &event), "epoll_ctl for a worker's wake-ups");
+}
+
+epoll_reactor::~epoll_reactor() = default;
+
+// ---- what is known of descriptors
+
+epoll_reactor::watch* epoll_reactor::find(const io_leaf& op) noexcept {
+  const descriptor* target = op.target();
+  if (!target) return nullptr;
+  const auto index = static_cast<std::size_t>(target->number());
+  if (index >= watches_.size() || watches_[index].serial != target->serial()) return nullptr;
+  return &watches_[index];
+}
+
+/// 0 or -errno. The first event reports what is ready now; until then nothing is taken to be.
+int epoll_reactor::register_target(const io_leaf& op) noexcept {
+  const descriptor& target = *op.target();
+  const auto index = static_cast<std::size_t>(target.number());
+  if (index >= watches_.size()) {
+    try {
+      watches_.resize(std::max({index + 1, 2 * watches_.size(), std::size_t{64}}));
+    } catch (const std::bad_alloc&) {
+      return -ENOMEM;
+    }
+  }
+  epoll_event event{};
+  event.events = interest;
+  event.data.u64 = tag_of(target.number(), target.serial());
+  if (epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, target.number(), &event) != 0) {
+    // EEXIST: the same open file was released and adopted again. Changing a registration also reports what is ready.
+    if (errno != EEXIST || epoll_ctl(epoll_.get(), EPOLL_CTL_MOD, target.number(), &event) != 0) return -errno;
+  }
+  watches_[index] = watch{};
+  watches_[index].serial = target.serial();
+  return 0;
+}
+
+/// Tries `op` and notes what its result says about the readiness of its descriptor.
+///
+/// No edge is lost by noting "not ready" after a short transfer. What arrives after the transfer is a new event. What
+/// had arrived before it was taken by the transfer, except for what ends a transfer early although there is more: the
+/// end of the stream behind the data, an error, an urgent mark. Each of these shows in the state that the latest event
+/// reported, or else came after that report, and then there is another event. (The kernel reads the state of an
+/// edge-triggered descriptor after it has taken it off the list of pending events, and puts it back for any change.)
+int epoll_reactor::attempt(io_leaf& op, watch* known) noexcept {
+  int result = 0;
+  do {
+    result = op.attempt();
+  } while (result == -EINTR);
+  if (known && (result == -EAGAIN || (result > 0 && known->short_is_empty && op.drained(result)))) {
+    known->ready[direction_of(op)] = false;
+  }
+  return result;
+}
+
+// ---- operations
+
+bool epoll_reactor::try_now(io_operation& operation, int& result) noexcept {
+  auto& op = static_cast<io_leaf&>(operation);
+  if (op.needs() == readiness::blocking) return false;
+  watch* const known = find(op);
+  if (known) {
+    known->unclaimed = 0;
+    if (!known->ready[direction_of(op)]) return false;
+  }
+  const int attempted = attempt(op, known);
+  if (attempted == -EAGAIN && op.target()) {
+    // It will be submitted next. Registered now, it is not attempted a second time there.
+    if (!known) static_cast<void>(register_target(op));
+    return false;
+  }
+  result = attempted;
+  return true;
+}
+
+void epoll_reactor::submit(io_operation& operation) noexcept {
+  auto& op = static_cast<io_leaf&>(operation);
+  ++in_flight_;
+  if (op.needs() == readiness::blocking) {
+    submit_blocking(op);
+    return;
+  }
+  watch* known = find(op);
+  if (known) known->unclaimed = 0;
+  if (!known || known->ready[direction_of(op)]) {
+    const int result = attempt(op, known);
+    if (result != -EAGAIN || !op.target()) {
+      complete_later(op, result);
+      return;
+    }
+  }
+  if (!known) {
+    if (const int failed = register_target(op); failed != 0) {
+      // EPERM: the file has no readiness, so the attempt's answer is all there is.
+      complete_later(op, failed == -EPERM ? -EAGAIN : failed);
+      return;
+    }
+    known = find(op);
+  }
+  enqueue(*known, op);
+}
+
+void epoll_reactor::submit_blocking(io_leaf& op) noexcept {
+  op.where = io_leaf::place::offloaded;
+  if (!op.blocking()->begin(*this)) complete_later(op, -EAGAIN);
+}
+
+void epoll_reactor::came_back(io_leaf& op, int result) noexcept { complete(op, result); }
+
+void epoll_reactor::cancel(io_operation& operation) noexcept {
+  auto& op = static_cast<io_leaf&>(operation);
+  switch (op.where) {
+    case io_leaf::place::waiting:
+      unlink(*find(op), op);
+      --waiting_;
+      complete_later(op, -ECANCELED);
+      break;
+    case io_leaf::place::offloaded:
+      if (op.blocking()->withdraw()) complete_later(op, -ECANCELED);
+      break;
+    default:
+      break;  // it has its result
+  }
+}
+
+void epoll_reactor::enqueue(watch& at, io_leaf& op) noexcept {
+  op.where = io_leaf::place::waiting;
+  ++waiting_;
+  io_leaf*& first = at.waiting[direction_of(op)];
+  if (!first) {
+    first = op.next_waiting = op.previous_waiting = &op;
+    return;
+  }
+  op.next_waiting = first;
+  op.previous_waiting = first->previous_waiting;
+  op.previous_waiting->next_waiting = &op;
+  first->previous_waiting = &op;
+}
+
+void epoll_reactor::unlink(watch& at, io_leaf& op) noexcept {
+  io_leaf*& first = at.waiting[direction_of(op)];
+  if (op.next_waiting == &op) {
+    first = nullptr;
+    return;
+  }
+  if (first == &op) first = op.next_waiting;
+  op.next_waiting->previous_waiting = op.previous_waiting;
+  op.previous_waiting->next_waiting = op.next_waiting;
+}
+
+// ---- completions
+
+/// For the next poll() or wait().
+void epoll_reactor::complete_later(io_leaf& op, int result) noexcept {
+  op.where = io_leaf::place::completing;
+  op.completed_with = result;
+  op.next_waiting = nullptr;
+  (last_completed_ ? last_completed_->next_waiting : first_completed_) = &op;
+  last_completed_ = &op;
+}
+
+void epoll_reactor::complete(io_leaf& op, int result) noexcept {
+  op.where = io_leaf::place::nowhere;
+  --in_flight_;
+  op.completed(result, 0);
+}
+
+/// An operation may submit itself again from completed(). What completes that way is left for the next turn.
+void epoll_reactor::deliver_completions() noexcept {
+  io_leaf* op = std::exchange(first_completed_, nullptr);
+  last_completed_ = nullptr;
+  while (op) {
+    io_leaf* const next = op->next_waiting;
+    complete(*op, op->completed_with);
+    op = next;
+  }
+}
+
+void epoll_reactor::poll() noexcept {
+  if (waiting_ != 0) collect(time_point::min());
+  deliver_completions();
+}
+
+void epoll_reactor::wait(time_point deadline) noexcept {
+  collect(woken_ || first_completed_ ? time_point::min() : deadline);
+  woken_ = false;
+  deliver_completions();
+}
+
+void epoll_reactor::wake() noexcept {
+  const int before = errno;
+  const std::uint64_t one = 1;
+  // It can only fail after 2^64 - 1 wake-ups.
+  static_cast<void>(!::write(wake_.get(), &one, sizeof one));
+  errno = before;
+}
+
+// ---- events
+
+int epoll_reactor::wait_in_kernel(void* events, int most, time_point deadline) const noexcept {
+  auto* const into = static_cast<epoll_event*>(events);
+  if (deadline == time_point::min()) return epoll_wait(epoll_.get(), into, most, 0);
+  if (deadline == no_deadline) return epoll_wait(epoll_.get(), into, most, -1);
+  const duration left = std::max(deadline - monotonic_now(), duration::zero());
+  if (microseconds_) {
+    const auto seconds = std::chrono::floor<std::chrono::seconds>(left);
+    timespec timeout{};
+    timeout.tv_sec = static_cast<std::time_t>(seconds.count());
+    timeout.tv_nsec = static_cast<long>((left - seconds).count());
+    return wait_microseconds(epoll_.get(), into, most, &timeout);
+  }
+  const auto rounded = std::chrono::ceil<std::chrono::milliseconds>(left).count();
+  return epoll_wait(epoll_.get(), into, most, static_cast<int>(std::min<decltype(rounded)>(rounded, INT_MAX)));
+}
+
+void epoll_reactor::collect(time_point deadline) noexcept {
+  std::array<epoll_event, most_events> events;  // NOLINT(cppcoreguidelines-pro-type-member-init): the kernel fills it
+  const int count = wait_in_kernel(events.data(), most_events, deadline);
+  // Interrupted by a signal (-1): the caller comes again.
+  for (int i = 0; i < count; ++i) {
+    const epoll_event& event = events[static_cast<std::size_t>(i)];
+    handle(event.data.u64, event.events);
+  }
+}
+
+void epoll_reactor::handle(std::uint64_t tag, std::uint32_t events) noexcept {
+  if (tag == wake_tag) {
+    woken_ = true;
+    return;
+  }
+  const auto number = static_cast<std::uint32_t>(tag);
+  // Every registered number has its place in the table. Its present owner need not be the one that this event is for:
+  // a registration survives its descriptor when the open file has another number or process.
+  watch& at = watches_[number];
+  if (tag_of(static_cast<int>(number), at.serial) != tag) return;
+  at.short_is_empty = (events & more_than_data) == 0;
+  const bool claimed = at.waiting[reading] || at.waiting[writing];
+  if ((events & makes_readable) != 0) {
+    at.ready[reading] = true;
+    serve(at, reading);
+  }
+  if ((events & makes_writable) != 0) {
+    at.ready[writing] = true;
+    serve(at, writing);
+  }
+  if (claimed) {
+    at.unclaimed = 0;
+  } else if (++at.unclaimed == most_unclaimed) {
+    epoll_event none{};
+    static_cast<void>(epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, static_cast<int>(number), &none));
+    at = watch{};
+  }
+}
+
+void epoll_reactor::serve(watch& at, direction which) noexcept {
+  while (at.ready[which] && at.waiting[which]) {
+    io_leaf& op = *at.waiting[which];
+    const int result = attempt(op, &at);
+    if (result == -EAGAIN) return;
+    unlink(at, op);
+    --waiting_;
+    complete_later(op, result);
+  }
+}
+
+}  // namespace weir::detail

@@ -1,0 +1,93 @@
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "../../runtime/detail/reactor.hpp"
+#include "blocking_step.hpp"
+
+namespace weir::detail {
+
+/// I/O by readiness, for kernels and containers that refuse io_uring. Operations are tried before they wait; a
+/// descriptor is registered once, edge-triggered, when something has to wait for it; what blocks goes to the offload
+/// pool. Used by its own thread only, except wake().
+///
+/// A request-response server spends two system calls for a request, and one more for a batch of them: what is known not
+/// to be ready is not asked.
+class epoll_reactor final : public reactor, private blocking_host {
+ public:
+  /// Throws std::system_error with a sentence (no descriptors left, no memory).
+  explicit epoll_reactor(const reactor_options& options);
+  ~epoll_reactor() override;
+
+  [[nodiscard]] bool optimistic() const noexcept override { return true; }
+  bool try_now(io_operation& operation, int& result) noexcept override;
+  void submit(io_operation& operation) noexcept override;
+  void cancel(io_operation& operation) noexcept override;
+  void poll() noexcept override;
+  void wait(time_point deadline) noexcept override;
+  void wake() noexcept override;
+  [[nodiscard]] std::size_t in_flight() const noexcept override { return in_flight_; }
+  [[nodiscard]] backend_kind kind() const noexcept override { return backend_kind::epoll; }
+
+ private:
+  enum direction : std::uint8_t { reading, writing };
+
+  /// What is known of the descriptor that has a number. It begins with the descriptor's registration; operations wait
+  /// only while their direction is not ready.
+  struct watch {
+    std::uint64_t serial = 0;               // of the registered descriptor, 0: none
+    std::array<io_leaf*, 2> waiting{};      // by direction: the first of a ring of operations, first come, first served
+    std::array<bool, 2> ready{};            // by direction: an attempt may succeed
+    bool short_is_empty = true;             // see attempt()
+    std::uint8_t unclaimed = 0;             // events in a row that nobody here had waited for
+  };
+
+  /// Closes its number.
+  class owned_number {
+   public:
+    explicit owned_number(int number) noexcept : number_(number) {}
+    owned_number(const owned_number&) = delete;
+    owned_number& operator=(const owned_number&) = delete;
+    ~owned_number();
+    [[nodiscard]] int get() const noexcept { return number_; }
+
+   private:
+    const int number_;
+  };
+
+  static direction direction_of(const io_leaf& op) noexcept {
+    return op.needs() == readiness::input ? reading : writing;
+  }
+  watch* find(const io_leaf& op) noexcept;
+  int register_target(const io_leaf& op) noexcept;
+  int attempt(io_leaf& op, watch* known) noexcept;
+  void submit_blocking(io_leaf& op) noexcept;
+  void came_back(io_leaf& op, int result) noexcept override;
+
+  void enqueue(watch& at, io_leaf& op) noexcept;
+  static void unlink(watch& at, io_leaf& op) noexcept;
+  void complete_later(io_leaf& op, int result) noexcept;
+  void complete(io_leaf& op, int result) noexcept;
+  void deliver_completions() noexcept;
+
+  /// Takes what the kernel reports, waiting until `deadline` for the first event.
+  void collect(time_point deadline) noexcept;
+  int wait_in_kernel(void* events, int most, time_point deadline) const noexcept;
+  void handle(std::uint64_t tag, std::uint32_t events) noexcept;
+  void serve(watch& at, direction which) noexcept;
+
+  const owned_number epoll_;
+  const owned_number wake_;
+  bool microseconds_ = false;      // the kernel has epoll_pwait2
+  bool woken_ = false;             // poll() met a wake-up: the next wait() must not wait
+  std::vector<watch> watches_;     // by number
+  std::size_t in_flight_ = 0;
+  std::size_t waiting_ = 0;        // of those, the ones that wait for a descriptor
+  io_leaf* first_completed_ = nullptr;
+  io_leaf* last_completed_ = nullptr;
+};
+
+}  // namespace weir::detail

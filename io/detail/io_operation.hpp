@@ -1,0 +1,155 @@
+#pragma once
+
+#include <atomic>
+#include <cerrno>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "../../runtime/detail/offload_pool.hpp"
+#include "../../runtime/detail/operation.hpp"
+#include "../../runtime/detail/reactor.hpp"
+#include "descriptor.hpp"
+
+namespace weir::detail {
+
+/// A submission entry of io_uring, to be seen as such only by the files that know the kernel's names (ring_entry_impl.hpp).
+struct ring_entry;
+
+class blocking_step;
+
+/// What an operation waits for where there is no ring.
+enum class readiness : std::uint8_t {
+  input,     ///< the descriptor can be read from, or accepted from
+  output,    ///< it can be written to, or is connected
+  blocking,  ///< it is never "ready": attempt() blocks and belongs to the offload pool (files, names)
+};
+
+/// An I/O leaf. It lives in the awaiting frame and is shown to the kernel there, so the frame is neither resumed nor
+/// destroyed before the operation's own final completion.
+///
+/// A derived operation is one file with its forms side by side: prepare() for the ring, attempt() with needs() for
+/// readiness; the simulated form comes with the simulated network.
+class io_leaf : public leaf, public io_operation, public list_hook, private message {
+ public:
+  /// Ring form: fills in everything but the user data.
+  virtual void prepare(ring_entry& entry) noexcept = 0;
+  /// Readiness form: the system call, without waiting unless needs() says blocking. The result as the ring gives it;
+  /// -EAGAIN when it is not ready.
+  virtual int attempt() noexcept = 0;
+  /// Does not change while a reactor has the operation.
+  [[nodiscard]] virtual readiness needs() const noexcept = 0;
+  /// Its way to the offload pool and back, for those that need `blocking`.
+  [[nodiscard]] virtual blocking_step* blocking() noexcept { return nullptr; }
+  [[nodiscard]] virtual io_use use() const noexcept = 0;
+  /// Whether an attempt that moved `result` bytes has seen the last of what was ready: true only where less than was
+  /// asked for proves that, as on TCP streams. (A unix socket also stops short at passed descriptors.)
+  [[nodiscard]] virtual bool drained(int /*result*/) const noexcept { return false; }
+  /// The descriptor that is waited for, or -1 when there is none yet (open).
+  [[nodiscard]] int fd() const noexcept { return descriptor_ ? descriptor_->number() : -1; }
+  [[nodiscard]] descriptor* target() const noexcept { return descriptor_; }
+
+  void completed(int result, std::uint32_t flags) noexcept final;
+  /// The descriptor is being closed under the operation. Any thread, under the descriptor's lock.
+  void cancel_for_close() noexcept;
+
+  // For the reactor that has the operation.
+  io_leaf* next_waiting = nullptr;
+  io_leaf* previous_waiting = nullptr;
+  enum class place : std::uint8_t {
+    nowhere,
+    waiting_for_entry,  // ring: there was no entry for it
+    submitted,          // ring: the kernel has it
+    waiting,            // readiness: for its descriptor
+    offloaded,          // readiness: in the pool
+    completing,         // readiness: completed_with is to be delivered
+  } where = place::nowhere;
+  bool cancel_submitted = false;
+  int completed_with = 0;
+
+ protected:
+  explicit io_leaf(descriptor* target) noexcept : descriptor_(target) {}
+  io_leaf(const io_leaf& other) noexcept
+      : leaf(other), io_operation(), list_hook(), message(other), descriptor_(other.descriptor_) {}
+  ~io_leaf() = default;
+
+  /// The two steps of every I/O operation; `result_` holds the outcome when they have completed.
+  bool try_io(const await_context& context) noexcept;
+  /// In place of try_io when there is nothing to do.
+  bool finish_empty(const await_context& context) noexcept;
+  void start_io(const await_context& context) noexcept;
+
+  /// A completion is here. True: it was a part, submit again for the rest (prepare() and attempt() now speak of that).
+  virtual bool goes_on(int /*result*/) noexcept { return false; }
+  /// A failure that is not the caller's business: the operation is submitted once more.
+  [[nodiscard]] virtual bool try_again(int /*result*/) noexcept { return false; }
+  /// For those that have no descriptor to name.
+  [[nodiscard]] virtual std::string object() const;
+
+  [[nodiscard]] int result() const noexcept { return result_; }
+  void set_result(int result) noexcept { result_ = result; }
+  void set_target(descriptor* target) noexcept { descriptor_ = target; }
+  /// Lengths as the kernel takes them in one go.
+  static unsigned transfer_size(std::size_t size) noexcept {
+    return static_cast<unsigned>(size < 0x7ffff000 ? size : 0x7ffff000);
+  }
+  /// The failure that result() stands for, or none. `verb` is the operation's name.
+  [[nodiscard]] failure failure_of(const char* verb) const;
+  [[noreturn]] void fail(const char* verb) const { failure_of(verb).rethrow(); }
+
+ private:
+  void submit() noexcept;
+  /// Keeps the object's name for the failure's sentence: once the operation has left its descriptor, that may be closed.
+  void keep_name() noexcept;
+  void complete_with(int result) noexcept;
+
+  void request_stop(cancellation_cause) noexcept override;
+  void deliver() noexcept override;
+  void ask(std::uint8_t why) noexcept;
+
+  // Why an early end was asked for; `posted` is set with the first reason that came from another thread.
+  static constexpr std::uint8_t for_stop = 1;
+  static constexpr std::uint8_t for_close = 2;
+  static constexpr std::uint8_t posted = 4;
+
+  descriptor* descriptor_;
+  worker* owner_ = nullptr;  // who armed it, until its final completion
+  std::atomic<std::uint8_t> asked_{0};
+  bool delivered_ = false;
+  bool empty_ = false;  // there is nothing to do
+  int result_ = 0;
+  std::unique_ptr<std::string> name_;
+};
+
+/// What every I/O operation that completes with a T has in common. `Derived` has `T value()`, `static constexpr const
+/// char* verb`, and may have its own `failure failed()`. `Base` is blocking_io_leaf for those that block.
+template <class Derived, class T, class Base = io_leaf>
+class [[nodiscard]] io_awaitable : public operation_base, public Base {
+ public:
+  using value_type = T;
+
+  bool ready(const await_context& context) noexcept { return this->try_io(context); }
+  std::coroutine_handle<> start(const await_context& context) noexcept {
+    this->start_io(context);
+    return std::noop_coroutine();
+  }
+  T resume() {
+    if (failure f = static_cast<Derived&>(*this).failed()) f.rethrow();
+    return static_cast<Derived&>(*this).value();
+  }
+  weir::result<T> resume_result() noexcept {
+    if (failure f = static_cast<Derived&>(*this).failed()) return f;
+    return capture<T>([this]() -> T { return static_cast<Derived&>(*this).value(); });
+  }
+  [[nodiscard]] failure failed() const {
+    if (this->io_leaf::result() >= 0) return {};
+    return this->failure_of(Derived::verb);
+  }
+  [[nodiscard]] const char* name() const noexcept override { return Derived::verb; }
+
+ protected:
+  using Base::Base;
+};
+
+}  // namespace weir::detail

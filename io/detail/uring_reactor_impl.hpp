@@ -1,0 +1,80 @@
+#pragma once
+
+#include <liburing.h>
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "../../runtime/detail/reactor.hpp"
+#include "io_operation.hpp"
+
+namespace weir::detail {
+
+/// I/O over io_uring. Operations are queued in the submission ring and handed in together with the wait for completions,
+/// in one io_uring_enter. The ring is used by its own thread only; wake() writes to an eventfd that the ring reads.
+///
+/// The submission ring is filled here rather than through liburing's helpers, so that an error of enter never makes the
+/// two disagree about what was taken: what is pending is always our tail less the kernel's head.
+class uring_reactor final : public reactor {
+ public:
+  /// Null when the kernel refuses io_uring; `why_not` then names the barrier. Throws std::system_error for errors that
+  /// another backend would meet as well (no descriptors left).
+  static std::unique_ptr<uring_reactor> create(const reactor_options& options, std::string& why_not);
+  ~uring_reactor() override;
+
+  bool try_now(io_operation&, int&) noexcept override { return false; }
+  void submit(io_operation& op) noexcept override;
+  void cancel(io_operation& op) noexcept override;
+  void poll() noexcept override;
+  void wait(time_point deadline) noexcept override;
+  void wake() noexcept override;
+  [[nodiscard]] std::size_t in_flight() const noexcept override { return in_flight_; }
+  [[nodiscard]] backend_kind kind() const noexcept override { return backend_kind::uring; }
+
+ private:
+  /// A first in, first out list through io_leaf::next_waiting.
+  struct leaf_queue {
+    io_leaf* head = nullptr;
+    io_leaf* tail = nullptr;
+    void push(io_leaf& op) noexcept;
+    io_leaf* pop() noexcept;
+    bool remove(io_leaf& op) noexcept;
+  };
+
+  uring_reactor() = default;
+  int set_up(unsigned entries, unsigned flags) noexcept;
+  [[nodiscard]] int try_out() noexcept;
+  void arm_wake() noexcept;
+
+  io_uring_sqe* next_entry() noexcept;
+  void put(io_leaf& op, io_uring_sqe& entry) noexcept;
+  void put_cancel(io_leaf& op, io_uring_sqe& entry) noexcept;
+  void fill_from_queues() noexcept;
+  [[nodiscard]] unsigned unsubmitted() const noexcept;
+  /// One io_uring_enter; 0 or -errno. `timeout` only counts when `wanted` is not 0; null waits for ever.
+  int enter(unsigned wanted, const __kernel_timespec* timeout) noexcept;
+  void reap() noexcept;
+  void handle(std::uint64_t user_data, int result, std::uint32_t flags) noexcept;
+  void complete_withdrawn() noexcept;
+  void flush_and_reap(unsigned wanted, const __kernel_timespec* timeout) noexcept;
+
+  io_uring ring_{};
+  bool ring_open_ = false;
+  unsigned tail_ = 0;            // of the submission ring: entries up to here are filled in
+  bool deferred_ = false;        // completions appear only inside enter
+  bool has_task_run_flag_ = false;
+  bool no_iowait_ = false;
+  int wake_fd_ = -1;
+  std::uint64_t wake_buffer_ = 0;
+  bool wake_armed_ = false;
+  bool wakeable_ = false;  // the eventfd is read for as long as this is set
+  std::size_t in_flight_ = 0;
+  leaf_queue waiting_;     // operations for which there was no entry
+  leaf_queue uncancelled_; // submitted operations for whose cancel there was no entry
+  leaf_queue withdrawn_;   // cancelled before they got an entry: to be completed at the next turn
+};
+
+}  // namespace weir::detail

@@ -1,0 +1,54 @@
+#include "connect.hpp"
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+
+#include "../detail/ring_entry_impl.hpp"
+#include "../tcp.hpp"
+
+namespace weir::detail {
+
+bool connect_operation::ready(const await_context& context) noexcept {
+  // Non-blocking for the sake of the readiness form; the ring does not mind.
+  const int number = ::socket(peer_.is_v6() ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  if (number < 0) {
+    set_result(-errno);
+    return true;
+  }
+  socket_ = descriptor_handle(descriptor::try_adopt(number, peer_));
+  if (!socket_) {
+    set_result(-ENOMEM);
+    return true;
+  }
+  const int on = 1;
+  static_cast<void>(::setsockopt(number, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on));
+  address_size_ = static_cast<std::uint32_t>(peer_.to_native(address_.data()));
+  set_target(socket_.get());
+  return try_io(context);
+}
+
+void connect_operation::prepare(ring_entry& entry) noexcept {
+  io_uring_prep_connect(raw(entry), fd(), reinterpret_cast<const sockaddr*>(address_.data()), address_size_);
+}
+
+int connect_operation::attempt() noexcept {
+  if (!begun_) {
+    begun_ = true;
+    if (::connect(fd(), reinterpret_cast<const sockaddr*>(address_.data()), address_size_) == 0) return 0;
+    return errno == EINPROGRESS ? -EAGAIN : -errno;
+  }
+  // Writable, or a false alarm: SO_ERROR is also 0 while the handshake is under way, but then there is no peer yet.
+  int error = 0;
+  socklen_t size = sizeof error;
+  if (::getsockopt(fd(), SOL_SOCKET, SO_ERROR, &error, &size) != 0) return -errno;
+  if (error != 0) return -error;
+  sockaddr_storage peer{};
+  size = sizeof peer;
+  if (::getpeername(fd(), reinterpret_cast<sockaddr*>(&peer), &size) != 0) return -EAGAIN;
+  return 0;
+}
+
+tcp_stream connect_operation::value() { return tcp_stream(std::move(socket_)); }
+
+}  // namespace weir::detail

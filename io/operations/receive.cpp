@@ -1,0 +1,48 @@
+#include "receive.hpp"
+
+#include <fmt/format.h>
+#include <sys/socket.h>
+
+#include "../detail/ring_entry_impl.hpp"
+
+namespace weir::detail {
+
+void receive_operation::prepare(ring_entry& entry) noexcept {
+  io_uring_prep_recv(raw(entry), fd(), into_.data(), transfer_size(into_.size()), 0);
+}
+
+int receive_operation::attempt() noexcept {
+  const ssize_t n = ::recv(fd(), into_.data(), transfer_size(into_.size()), MSG_DONTWAIT);
+  return n < 0 ? -errno : static_cast<int>(n);
+}
+
+bool receive_operation::goes_on(int result) noexcept {
+  target()->bytes_read = static_cast<std::size_t>(result);
+  return false;
+}
+
+void receive_exactly_operation::prepare(ring_entry& entry) noexcept {
+  const std::span<std::byte> rest = into_.subspan(done_);
+  io_uring_prep_recv(raw(entry), fd(), rest.data(), transfer_size(rest.size()), 0);
+}
+
+int receive_exactly_operation::attempt() noexcept {
+  const std::span<std::byte> rest = into_.subspan(done_);
+  const ssize_t n = ::recv(fd(), rest.data(), transfer_size(rest.size()), MSG_DONTWAIT);
+  return n < 0 ? -errno : static_cast<int>(n);
+}
+
+bool receive_exactly_operation::goes_on(int result) noexcept {
+  done_ += static_cast<std::size_t>(result);
+  target()->bytes_read = done_;
+  return result != 0 && done_ < into_.size();
+}
+
+failure receive_exactly_operation::failed() const {
+  if (result() < 0) return failure_of(verb);
+  if (done_ == into_.size()) return {};
+  return {make_error_code(errc::end_of_stream),
+          fmt::format("read_exactly {} after {} of {} bytes", object(), done_, into_.size())};
+}
+
+}  // namespace weir::detail

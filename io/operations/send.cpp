@@ -1,0 +1,41 @@
+#include "send.hpp"
+
+#include <sys/socket.h>
+
+#include "../detail/ring_entry_impl.hpp"
+
+namespace weir::detail {
+
+void send_operation::prepare(ring_entry& entry) noexcept {
+  io_uring_prep_send(raw(entry), fd(), from_.data(), transfer_size(from_.size()), MSG_NOSIGNAL);
+}
+
+int send_operation::attempt() noexcept {
+  const ssize_t n = ::send(fd(), from_.data(), transfer_size(from_.size()), MSG_DONTWAIT | MSG_NOSIGNAL);
+  return n < 0 ? -errno : static_cast<int>(n);
+}
+
+bool send_operation::goes_on(int result) noexcept {
+  target()->bytes_written = static_cast<std::size_t>(result);
+  return false;
+}
+
+// Short sends are normal, and MSG_WAITALL loses count of them when it is cancelled on older kernels: a loop of our own.
+void send_all_operation::prepare(ring_entry& entry) noexcept {
+  const std::span<const std::byte> rest = from_.subspan(done_);
+  io_uring_prep_send(raw(entry), fd(), rest.data(), transfer_size(rest.size()), MSG_NOSIGNAL);
+}
+
+int send_all_operation::attempt() noexcept {
+  const std::span<const std::byte> rest = from_.subspan(done_);
+  const ssize_t n = ::send(fd(), rest.data(), transfer_size(rest.size()), MSG_DONTWAIT | MSG_NOSIGNAL);
+  return n < 0 ? -errno : static_cast<int>(n);
+}
+
+bool send_all_operation::goes_on(int result) noexcept {
+  done_ += static_cast<std::size_t>(result);
+  target()->bytes_written = done_;
+  return done_ < from_.size();
+}
+
+}  // namespace weir::detail
