@@ -1,0 +1,232 @@
+// The benchmark driver. `bench help` tells what it can do.
+
+#include "echo_bench.hpp"
+#include "echo_report.hpp"
+#include "idle_bench.hpp"
+#include "load_client.hpp"
+#include "loopback.hpp"
+
+#include <fmt/format.h>
+
+#include <charconv>
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <exception>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace {
+
+constexpr const char* usage = R"(usage:
+  bench echo [--connections 64,512] [--size 64] [--depth 1] [--seconds 0.5] [--repeats 9]
+             [--servers NAME,...] [--engine uring|epoll] [--smoke] [--check] [--json FILE]
+      Each server in turn under load, on its own core, the client on another.
+      --engine is the client's. --smoke: a fraction of a second, for tests.
+      --check: fail when a target is missed.
+  bench idle [--connections 10000] [--servers NAME,...] [--smoke] [--check] [--json FILE]
+      Resident memory of each server for an idle connection.
+  bench load --port PORT [--connections 64] [--size 64] [--depth 1] [--seconds 1]
+             [--engine uring|epoll] [--json FILE]
+      The load client alone, against any echo server on 127.0.0.1.
+  bench list
+      The servers' names.
+It fails when an answer was wrong or a server died.
+)";
+
+constexpr double most_idle_bytes = 4700;  // with a 4 KiB buffer in the connection's frame
+
+struct arguments {
+  std::vector<std::string> servers;
+  std::vector<unsigned> connections;
+  unsigned size = 64;
+  unsigned depth = 1;
+  std::optional<double> seconds;
+  std::optional<unsigned> repeats;
+  std::uint16_t port = 0;
+  bench::load_engine engine = bench::load_engine::automatic;
+  bool smoke = false;
+  bool check = false;
+  std::string json;
+};
+
+template <class Number>
+Number parse_number(std::string_view option, std::string_view text, Number least, Number most) {
+  Number value{};
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  // Written so that NaN is refused too.
+  if (error != std::errc{} || end != text.data() + text.size() || !(value >= least && value <= most))
+    throw std::invalid_argument(fmt::format("{} takes {} to {}, not \"{}\"", option, least, most, text));
+  return value;
+}
+
+std::vector<std::string> split(std::string_view text) {
+  std::vector<std::string> parts;
+  for (std::size_t begin = 0; begin <= text.size();) {
+    const std::size_t end = std::min(text.find(',', begin), text.size());
+    parts.emplace_back(text.substr(begin, end - begin));
+    begin = end + 1;
+  }
+  return parts;
+}
+
+arguments parse(int argc, char** argv) {
+  arguments parsed;
+  for (int i = 2; i < argc; ++i) {
+    const std::string_view option = argv[i];
+    const auto value = [&]() -> std::string_view {
+      if (i + 1 >= argc) throw std::invalid_argument(fmt::format("{} needs a value", option));
+      return argv[++i];
+    };
+    if (option == "--connections") {
+      for (const std::string& text : split(value()))
+        parsed.connections.push_back(parse_number<unsigned>(option, text, 1, 1'000'000));
+    } else if (option == "--servers") {
+      parsed.servers = split(value());
+      for (const std::string& name : parsed.servers) bench::find_server(name);
+    } else if (option == "--size") {
+      parsed.size = parse_number<unsigned>(option, value(), 1, 1'048'576);
+    } else if (option == "--depth") {
+      parsed.depth = parse_number<unsigned>(option, value(), 1, 1024);
+    } else if (option == "--seconds") {
+      parsed.seconds = parse_number<double>(option, value(), 0.01, 3600);
+    } else if (option == "--repeats") {
+      parsed.repeats = parse_number<unsigned>(option, value(), 1, 1000);
+    } else if (option == "--port") {
+      parsed.port = parse_number<std::uint16_t>(option, value(), 1, 65535);
+    } else if (option == "--engine") {
+      const std::string_view name = value();
+      if (name != "uring" && name != "epoll") throw std::invalid_argument("--engine takes uring or epoll");
+      parsed.engine = name == "uring" ? bench::load_engine::uring : bench::load_engine::epoll;
+    } else if (option == "--json") {
+      parsed.json = value();
+    } else if (option == "--smoke") {
+      parsed.smoke = true;
+    } else if (option == "--check") {
+      parsed.check = true;
+    } else {
+      throw std::invalid_argument(fmt::format("unknown option {}; see `bench help`", option));
+    }
+  }
+  return parsed;
+}
+
+std::chrono::nanoseconds to_duration(double seconds) { return std::chrono::nanoseconds(std::llround(seconds * 1e9)); }
+
+void show_progress(const std::string& line) {
+  fmt::print("{}\n", line);
+  std::fflush(stdout);
+}
+
+void write_json(const std::string& path, const std::string& text) {
+  if (path.empty()) return;
+  std::FILE* file = std::fopen(path.c_str(), "w");
+  const bool written = file != nullptr && std::fwrite(text.data(), 1, text.size(), file) == text.size();
+  if (file == nullptr || std::fclose(file) != 0 || !written)
+    throw std::runtime_error(fmt::format("cannot write {}", path));
+}
+
+int run_echo_command(const arguments& a) {
+  bench::echo_options options{.size = a.size, .depth = a.depth, .engine = a.engine};
+  if (a.smoke) {
+    options.connections = {8};
+    options.repeats = 1;
+    options.warm_up = to_duration(0.02);
+    options.measured = to_duration(0.1);
+    options.counted = to_duration(0.02);
+  }
+  if (a.seconds) options.measured = to_duration(*a.seconds);
+  if (a.repeats) options.repeats = *a.repeats;
+  if (!a.servers.empty()) options.servers = a.servers;
+  if (!a.connections.empty()) options.connections = a.connections;
+
+  const bench::echo_report report = bench::run_echo(options, show_progress);
+  for (const unsigned connections : options.connections) fmt::print("\n{}", bench::echo_table(report, connections));
+  fmt::print(
+      "\nMedians over {} round(s). CPU and calls (system calls) are the server's. \":\" is a ratio to a raw server, "
+      "taken\n"
+      "within each round; for io_uring to the cheaper raw one. client: how busy the client was; near 1 it is the "
+      "limit,\n"
+      "so compare CPU, not requests/s.\n",
+      options.repeats);
+  for (const std::string& note : bench::echo_notes(report)) fmt::print("{}\n", note);
+  bool missed = false;
+  if (!a.smoke) {
+    for (const auto& [sentence, met] : bench::check_targets(report)) {
+      fmt::print("{}\n", sentence);
+      missed |= !met;
+    }
+  }
+  write_json(a.json, bench::to_json(report));
+  for (const std::string& failure : report.failures) fmt::print(stderr, "FAILED: {}\n", failure);
+  return report.failures.empty() && !(a.check && missed) ? 0 : 1;
+}
+
+int run_idle_command(const arguments& a) {
+  bench::idle_options options;
+  if (a.smoke) options.connections = 100;
+  if (!a.servers.empty()) options.servers = a.servers;
+  if (!a.connections.empty()) options.connections = a.connections.front();
+  const std::vector<bench::idle_row> rows = bench::run_idle(options, show_progress);
+  fmt::print("\n{}\nThe kernel's memory for sockets is not in it.\n", bench::idle_table(rows));
+  bool missed = false;
+  for (const bench::idle_row& row : rows) {
+    if (a.smoke || !row.server->name.starts_with("weir") || !row.failure.empty()) continue;
+    const bool met = row.resident_each <= most_idle_bytes;
+    fmt::print("{}: {:.0f} B for an idle connection (at most {:.0f}: {})\n", row.server->title, row.resident_each,
+               most_idle_bytes, met ? "met" : "missed");
+    missed |= !met;
+  }
+  write_json(a.json, bench::to_json(rows));
+  int status = a.check && missed ? 1 : 0;
+  for (const bench::idle_row& row : rows) {
+    if (row.failure.empty()) continue;
+    fmt::print(stderr, "FAILED: {}: {}\n", row.server->title, row.failure);
+    status = 1;
+  }
+  return status;
+}
+
+int run_load_command(const arguments& a) {
+  if (a.port == 0) throw std::invalid_argument("bench load needs --port");
+  bench::raise_open_files_limit();
+  const bench::load_result result = bench::run_load({.port = a.port,
+                                                     .connections = a.connections.empty() ? 64 : a.connections.front(),
+                                                     .size = a.size,
+                                                     .depth = a.depth,
+                                                     .measured = to_duration(a.seconds.value_or(1)),
+                                                     .engine = a.engine});
+  const std::string json = bench::to_json(result) + "\n";
+  if (a.json.empty()) fmt::print("{}", json);
+  write_json(a.json, json);
+  return result.correct() ? 0 : 1;
+}
+
+int list_servers() {
+  for (const bench::known_server& server : bench::known_servers()) fmt::print("{:<14} {}\n", server.name, server.title);
+  return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  try {
+    const std::string_view command = argc > 1 ? argv[1] : "help";
+    if (command == "echo") return run_echo_command(parse(argc, argv));
+    if (command == "idle") return run_idle_command(parse(argc, argv));
+    if (command == "load") return run_load_command(parse(argc, argv));
+    if (command == "list") return list_servers();
+    const bool asked = command == "help" || command == "--help" || command == "-h";
+    fmt::print(asked ? stdout : stderr, "{}", usage);
+    return asked ? 0 : 2;
+  } catch (const std::invalid_argument& e) {
+    fmt::print(stderr, "bench: {}\n", e.what());
+    return 2;
+  } catch (const std::exception& e) {
+    fmt::print(stderr, "bench: {}\n", e.what());
+    return 1;
+  }
+}
