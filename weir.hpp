@@ -3,6 +3,8 @@
 // All of weir. Each part can be included alone: <weir/runtime/task.hpp>, <weir/io/tcp.hpp>, ...
 
 #include "io/endpoint.hpp"
+#include "io/file.hpp"
+#include "io/signal_set.hpp"
 #include "io/simulation.hpp"
 #include "io/tcp.hpp"
 #include "runtime/as_result.hpp"
@@ -23,3 +25,5 @@
 #include "runtime/with_cancellation.hpp"
 #include "runtime/with_cleanup.hpp"
 #include "runtime/with_timeout.hpp"
+#include "sync/event.hpp"
+#include "sync/mutex.hpp"

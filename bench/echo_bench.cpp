@@ -184,7 +184,7 @@ echo_report run_echo(const echo_options& options, const std::function<void(const
     for (const known_server* server : servers) report.rows.push_back({server, connections, {}});
   }
   const std::size_t total = report.rows.size() * options.repeats;
-  const std::chrono::duration<double> each = options.warm_up + options.measured + options.counted;
+  const std::chrono::duration<double> each = 1.5 * options.warm_up + options.measured + options.counted;
   progress(fmt::format("{} runs, about {:.0f} s", total, static_cast<double>(total) * (each.count() + 0.15)));
   std::size_t done = 0;
   for (unsigned round = 0; round < options.repeats; ++round) {

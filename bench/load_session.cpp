@@ -16,7 +16,6 @@ namespace bench {
 namespace {
 
 constexpr auto drain_limit = std::chrono::seconds(3);
-constexpr auto attaching_time = std::chrono::milliseconds(20);
 
 double thread_cpu_seconds() {
   timespec t{};
@@ -181,7 +180,7 @@ void load_session::enter(load_phase next) {
     cpu_at_begin_ = thread_cpu_seconds();
     phase_end_ = begin + options_.measured;
   } else if (next == load_phase::attaching) {
-    phase_end_ = begin + attaching_time;
+    phase_end_ = begin + options_.warm_up / 2;
   } else if (next == load_phase::counted) {
     phase_end_ = begin + options_.counted;
   } else {

@@ -29,14 +29,16 @@ void set_option(const detail::descriptor_handle& socket, int level, int option, 
   if (::setsockopt(target.number(), level, option, &value, sizeof value) != 0) fail(verb, target.name());
 }
 
-endpoint local_of(const detail::descriptor_handle& socket) {
-  const detail::descriptor& target = open_one(socket, "local_endpoint of");
+endpoint local_of(int number, const std::string& name) {
   sockaddr_storage address{};
   socklen_t size = sizeof address;
-  if (::getsockname(target.number(), reinterpret_cast<sockaddr*>(&address), &size) != 0) {
-    fail("local_endpoint of", target.name());
-  }
+  if (::getsockname(number, reinterpret_cast<sockaddr*>(&address), &size) != 0) fail("local_endpoint of", name);
   return endpoint::from_native(&address, size);
+}
+
+endpoint local_of(const detail::descriptor_handle& socket) {
+  const detail::descriptor& target = open_one(socket, "local_endpoint of");
+  return local_of(target.number(), target.name());
 }
 
 }  // namespace
@@ -80,6 +82,10 @@ tcp_stream tcp_stream::adopt(int number) {
 // ---- tcp_listener
 
 tcp_listener tcp_listener::bind(const endpoint& local, listen_options options) {
+  if (!local) {  // the kernel would take it for 0.0.0.0:0
+    errno = EADDRNOTAVAIL;
+    fail("bind", local.to_string());
+  }
   // Non-blocking for the readiness form; accepted sockets do not inherit that, but they do inherit TCP_NODELAY.
   const int number = ::socket(local.is_v6() ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   if (number < 0) fail("bind", local.to_string());
@@ -92,7 +98,7 @@ tcp_listener tcp_listener::bind(const endpoint& local, listen_options options) {
   const auto size = static_cast<socklen_t>(local.to_native(&address));
   if (::bind(number, reinterpret_cast<const sockaddr*>(&address), size) != 0) fail("bind", local.to_string());
   if (::listen(number, options.backlog) != 0) fail("listen", local.to_string());
-  return made;
+  return local.port() == 0 ? adopt(made.release()) : std::move(made);  // now that its port has a name
 }
 
 endpoint tcp_listener::local_endpoint() const { return local_of(socket_); }
@@ -111,8 +117,9 @@ tcp_listener tcp_listener::adopt(int number) {
   if (flags < 0 || ::fcntl(number, F_SETFL, flags | O_NONBLOCK) != 0) {
     fail("adopt", fmt::format("fd {} as a listener", number));
   }
+  std::string name = local_of(number, fmt::format("fd {}", number)).to_string();
   return tcp_listener(detail::descriptor_handle(
-      detail::descriptor::adopt(number, detail::descriptor::kind::socket, fmt::format("fd {}", number))));
+      detail::descriptor::adopt(number, detail::descriptor::kind::socket, std::move(name))));
 }
 
 }  // namespace weir

@@ -50,8 +50,8 @@ class tcp_stream {
   }
 
   /// What the latest read or write moved, also when it failed or was stopped.
-  [[nodiscard]] std::size_t bytes_read() const noexcept { return socket_ ? socket_.get()->bytes_read : 0; }
-  [[nodiscard]] std::size_t bytes_written() const noexcept { return socket_ ? socket_.get()->bytes_written : 0; }
+  [[nodiscard]] std::size_t bytes_read() const noexcept { return socket_ ? socket_.get()->bytes_read() : 0; }
+  [[nodiscard]] std::size_t bytes_written() const noexcept { return socket_ ? socket_.get()->bytes_written() : 0; }
 
   /// Ends one way or both: the peer reads end of stream. A read that waits here gets end of stream. Does not close.
   void shutdown(direction which);

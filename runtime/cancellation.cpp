@@ -45,8 +45,7 @@ void cancellation_state::add(callback_node& node) noexcept {
   node.finished_.store(true, std::memory_order_release);
 }
 
-void cancellation_state::remove(callback_node& node) noexcept {
-  if (node.finished_.load(std::memory_order_acquire)) return;
+void cancellation_state::remove_unfinished(callback_node& node) noexcept {
   lock_.lock();
   if (node.linked()) {
     node.unlink();

@@ -40,8 +40,11 @@ class cancellation_state {
 
   /// Registers `node`; calls it at once when already cancelled.
   void add(callback_node& node) noexcept;
-  /// Unregisters. Waits for a call that runs on another thread; returns at once inside the call itself.
-  void remove(callback_node& node) noexcept;
+  /// Unregisters `node`. Waits for a call that runs on another thread; returns at once inside the call itself. Once the
+  /// call has returned the state is not looked at: it may be gone.
+  static void remove(cancellation_state& from, callback_node& node) noexcept {
+    if (!node.finished_.load(std::memory_order_acquire)) from.remove_unfinished(node);
+  }
 
  protected:
   ~cancellation_state() = default;
@@ -50,12 +53,14 @@ class cancellation_state {
   /// What a derived scope does beside calling callbacks.
   virtual void propagate(cancellation_cause) noexcept {}
   void run_callbacks(cancellation_cause cause) noexcept;
+  void remove_unfinished(callback_node& node) noexcept;
 
   struct running_call;  // the callback that a thread is calling just now
+  // The small members stand last: derived states put theirs into the same word.
+  running_call* running_ = nullptr;          // guarded by lock_
+  intrusive_list<callback_node> callbacks_;  // guarded by lock_
   std::atomic<cancellation_cause> cause_{cancellation_cause::none};
   spin_lock lock_;
-  running_call* running_ = nullptr;             // guarded by lock_
-  intrusive_list<callback_node> callbacks_;     // guarded by lock_
 };
 
 class plain_state final : public cancellation_state {};
@@ -119,7 +124,7 @@ class [[nodiscard]] cancellation_callback final : private detail::callback_node 
   cancellation_callback(const cancellation_callback&) = delete;
   cancellation_callback& operator=(const cancellation_callback&) = delete;
   ~cancellation_callback() {
-    if (state_) state_->remove(*this);
+    if (state_) detail::cancellation_state::remove(*state_, *this);
   }
 
  private:

@@ -21,8 +21,10 @@ std::coroutine_handle<> yield_operation::start(const await_context& context) noe
   bind(context);
   if (stop() && stop()->requested()) {
     complete_stopped();
-  } else {
+  } else if (always_) {
     schedule_last(frame());
+  } else {
+    schedule(frame());  // used up its budget: whoever was woken goes first, but trees of tasks keep their order
   }
   return std::noop_coroutine();
 }

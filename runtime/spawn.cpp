@@ -1,9 +1,11 @@
 #include "spawn.hpp"
 
+#include "detail/worker.hpp"
+
 namespace weir::detail {
 
 spawned_base::~spawned_base() {
-  if (exception_ && !observed_ && !failure_kept()) report_unobserved(exception_);
+  if (exception_ && !observed_ && !failure_kept()) runtime_core::report_to(on_error_, exception_);
 }
 
 void spawned_base::drop_reference() noexcept {
@@ -12,10 +14,13 @@ void spawned_base::drop_reference() noexcept {
 
 std::exception_ptr spawned_base::harvest() noexcept {
   exception_ = take_outcome(references_.load(std::memory_order_relaxed) > 1);
+  if (exception_) on_error_ = env().runtime->options().on_error;
+  drop_call();
   return exception_;
 }
 
 void spawned_base::harvest_stopped() noexcept {
+  drop_call();
   stopped_because_ = state().cause();
   if (stopped_because_ == cancellation_cause::none) stopped_because_ = cancellation_cause::requested;
 }
@@ -23,19 +28,26 @@ void spawned_base::harvest_stopped() noexcept {
 void spawned_base::release() noexcept {
   leaf* joiner = joiner_.exchange(finished(), std::memory_order_acq_rel);
   // Anything but a registered leaf is a small number.
-  if (joiner && joiner != withdrawn()) wake_joiner(*joiner);
+  if (joiner && joiner != withdrawn()) joiner->complete_next();
   drop_reference();
 }
 
 void spawned_base::cancel_from_handle() noexcept {
-  if (done() || cancel_posted_.exchange(true, std::memory_order_acq_rel)) return;
+  if (done()) return;
+  runtime_core& runtime = *env().runtime;
+  if (is_shared(runtime) || on_worker_of(runtime)) {
+    // The record outlives the call by the handle's reference, and what is told outlives it by itself.
+    state().request(cancellation_cause::requested);
+    return;
+  }
+  if (cancel_posted_.exchange(true, std::memory_order_acq_rel)) return;
   add_reference();
-  post(first_worker(*env().runtime), cancel_);
+  post(first_worker(runtime), static_cast<cancel_message&>(*this));
 }
 
-void spawned_base::cancel_message::deliver() noexcept {
-  target_.state().request(cancellation_cause::requested);  // nobody is told when it has ended meanwhile
-  target_.drop_reference();
+void spawned_base::cancel() noexcept {
+  state().request(cancellation_cause::requested);  // nobody is told when it has ended meanwhile
+  drop_reference();
 }
 
 }  // namespace weir::detail

@@ -3,6 +3,7 @@
 #include <atomic>
 #include <concepts>
 #include <functional>
+#include <optional>
 #include <source_location>
 #include <tuple>
 #include <type_traits>
@@ -22,8 +23,20 @@ namespace detail {
 template <class T>
 class join_operation;
 
+/// A message beside the one that every strand is: the handle's request to stop.
+class cancel_message : public message {
+ public:
+  virtual void cancel() noexcept = 0;
+
+ protected:
+  ~cancel_message() = default;
+
+ private:
+  void deliver() noexcept final { cancel(); }
+};
+
 /// A spawned task and its result, shared by the task and its join handle; the last of the two frees it.
-class spawned_base : public strand {
+class spawned_base : public strand, private cancel_message {
  public:
   [[nodiscard]] bool done() const noexcept { return joiner_.load(std::memory_order_acquire) == finished(); }
   void add_reference() noexcept { references_.fetch_add(1, std::memory_order_relaxed); }
@@ -37,19 +50,23 @@ class spawned_base : public strand {
     leaf* found = nullptr;
     if (joiner_.compare_exchange_strong(found, &waiting, std::memory_order_acq_rel)) return wait_answer::waiting;
     if (found == finished()) return wait_answer::ended;
+    if (found != withdrawn()) fatal("weir: two tasks join the same join_handle at once");
     joiner_.compare_exchange_strong(found, nullptr, std::memory_order_acq_rel);
     return wait_answer::withdrawn;
   }
   /// True: `waiting` was registered and will not be completed by the task's end.
   bool unwait(leaf& waiting) noexcept {
     leaf* found = &waiting;
-    if (joiner_.compare_exchange_strong(found, nullptr, std::memory_order_acq_rel)) return true;
-    if (!found) joiner_.compare_exchange_strong(found, withdrawn(), std::memory_order_acq_rel);
-    return false;
+    for (;;) {
+      if (found == &waiting) {
+        if (joiner_.compare_exchange_strong(found, nullptr, std::memory_order_acq_rel)) return true;
+      } else if (found) {
+        return false;
+      } else if (joiner_.compare_exchange_strong(found, withdrawn(), std::memory_order_acq_rel)) {
+        return false;
+      }
+    }
   }
-  /// Makes the leaf ready: leaf::complete() is the leaf's own, so it lends it.
-  using wake = void (*)(leaf&) noexcept;
-  wake wake_joiner = nullptr;
 
  protected:
   spawned_base() = default;
@@ -61,29 +78,27 @@ class spawned_base : public strand {
 
   /// Ends the task's frame, and with it its parameters; keeps the value when `wanted`.
   virtual std::exception_ptr take_outcome(bool wanted) noexcept = 0;
+  /// Destroys what the task was made of. After its frame.
+  virtual void drop_call() noexcept {}
 
-  cancellation_cause stopped_because_ = cancellation_cause::none;
   std::exception_ptr exception_;
-  bool observed_ = false;  // somebody asked for the result
+  // Kept with an exception: the last handle may be dropped anywhere, when the runtime has gone.
+  void (*on_error_)(const std::exception_ptr&) noexcept = nullptr;
 
  private:
   // Values of joiner_ that no leaf has.
   static leaf* finished() noexcept { return reinterpret_cast<leaf*>(std::uintptr_t{1}); }
   static leaf* withdrawn() noexcept { return reinterpret_cast<leaf*>(std::uintptr_t{2}); }
 
-  class cancel_message final : public message {
-   public:
-    explicit cancel_message(spawned_base& target) noexcept : target_(target) {}
-    void deliver() noexcept override;
-
-   private:
-    spawned_base& target_;
-  };
+  void cancel() noexcept override;
 
   std::atomic<leaf*> joiner_{nullptr};
   std::atomic<unsigned> references_{1};
   std::atomic<bool> cancel_posted_{false};
-  cancel_message cancel_{*this};
+
+ protected:
+  cancellation_cause stopped_because_ = cancellation_cause::none;
+  bool observed_ = false;  // somebody asked for the result
 };
 
 template <class T>
@@ -137,7 +152,7 @@ class spawned_task final : public spawned<T> {
   explicit spawned_task(task<T>&& body) noexcept { this->body_ = std::move(body); }
 };
 
-/// The callable and its arguments live as long as the task made of them.
+/// The callable and its arguments live as long as the task made of them, and no longer, whoever keeps its handle.
 template <class T, class F, class... Args>
 class spawned_call final : public spawned<T> {
   static_assert(alignof(F) <= 16 && ((alignof(Args) <= 16) && ...),
@@ -145,14 +160,22 @@ class spawned_call final : public spawned<T> {
 
  public:
   template <class G, class... As>
-  explicit spawned_call(G&& callable, As&&... args)
-      : callable_(std::forward<G>(callable)), arguments_(std::forward<As>(args)...) {
-    this->body_ = std::apply([this](auto&... as) { return std::invoke(callable_, std::move(as)...); }, arguments_);
+  explicit spawned_call(G&& callable, As&&... args) {
+    call_.emplace(std::forward<G>(callable), std::forward<As>(args)...);
+    this->body_ = std::apply([this](auto&... as) { return std::invoke(call_->callable, std::move(as)...); },
+                             call_->arguments);
   }
 
  private:
-  F callable_;
-  [[no_unique_address]] std::tuple<Args...> arguments_;
+  struct call {
+    template <class G, class... As>
+    explicit call(G&& f, As&&... args) : callable(std::forward<G>(f)), arguments(std::forward<As>(args)...) {}
+    F callable;
+    [[no_unique_address]] std::tuple<Args...> arguments;
+  };
+  void drop_call() noexcept override { call_.reset(); }
+
+  std::optional<call> call_;
 };
 
 template <class F, class... Args>
@@ -176,7 +199,6 @@ class [[nodiscard]] join_operation final : public operation_base, public leaf {
   }
   std::coroutine_handle<> start(const await_context& context) noexcept {
     spawned<T>* target = target_;
-    target->wake_joiner = [](leaf& waiting) noexcept { static_cast<join_operation&>(waiting).complete_next(); };
     if (!begin(context)) return std::noop_coroutine();
     // From wait() on the frame may be resumed elsewhere: if we are waiting, nothing of this object is used after it.
     switch (target->wait(*this)) {

@@ -78,6 +78,7 @@ class task_promise final : public awaiting_promise {
     outcome = outcome_kind::value;
   }
   void unhandled_exception() noexcept {
+    if (outcome == outcome_kind::value) std::destroy_at(std::addressof(value_));  // a local's destructor threw
     std::construct_at(std::addressof(exception_), std::current_exception());
     outcome = outcome_kind::exception;
   }

@@ -6,12 +6,11 @@ void task_group::begin(const detail::await_context& context) noexcept {
   frame = context.frame;
   outer = context.scope;
   open(*context.env);
-  outer_ = context.env;
   enter();
   detail::set_current_environment(&env_);
 }
 
-std::coroutine_handle<> task_group::child_finished() noexcept {
+std::coroutine_handle<> task_group::body_ended() noexcept {
   if (std::exception_ptr exception = body_exception()) {
     if (keep_failure(std::move(exception))) body_failure_kept_ = true;
     group_core::cancel();
@@ -30,24 +29,21 @@ bool task_group::before_unwinding(const detail::unwind_point& from) noexcept {
 
 detail::boundary::verdict task_group::stopped() noexcept {
   leave();
-  detail::set_current_environment(outer_);
+  detail::set_current_environment(frame->env);
   body_stopped_ = true;
   if (cancelled_by_itself()) return verdict::handled;
   if (first_failure()) detail::report_unobserved(first_failure());
   return verdict::propagate;
 }
 
-detail::promise_base* task_group::drained() noexcept {
-  switch (waits_) {
-    case waits::nobody:
+detail::promise_base* task_group::drained(detail::optional_guard<detail::spin_lock>& guard) noexcept {
+  const waits who = waits_;
+  detail::group_join_operation* const joiner = std::exchange(joiner_, nullptr);
+  guard.unlock();
+  switch (who) {
+    case waits::joiner:
+      joiner->complete();
       break;
-    case waits::joiner: {
-      detail::optional_guard guard(lock_, shared_);
-      detail::group_join_operation* joiner = std::exchange(joiner_, nullptr);
-      guard.unlock();
-      if (joiner) joiner->complete();
-      break;
-    }
     case waits::scope:
       return frame;
     case waits::unwinding:
@@ -63,8 +59,11 @@ void task_group::end() {
 
 detail::failure task_group::end_result() noexcept {
   leave();
-  detail::set_current_environment(outer_);
-  if (first_failure() && !body_failure_kept_) return detail::failure(first_failure());
+  detail::set_current_environment(frame->env);
+  if (first_failure() && !body_failure_kept_) {
+    if (std::exception_ptr later = body_stopped_ ? nullptr : body_exception()) detail::report_unobserved(later);
+    return detail::failure(first_failure());
+  }
   if (body_stopped_) return detail::failure::cancellation(state().cause());
   return {};
 }

@@ -92,20 +92,21 @@ class task_group : private detail::group_core, private detail::boundary {
   /// Back in the awaiting frame; rethrows what the children or cancel() left.
   void end();
   [[nodiscard]] detail::failure end_result() noexcept;
+  /// The body has returned or thrown: what to run now.
+  std::coroutine_handle<> body_ended() noexcept;
 
   virtual std::exception_ptr body_exception() noexcept = 0;
 
-  std::coroutine_handle<> child_finished() noexcept final;
+  std::coroutine_handle<> child_finished() noexcept final { return body_ended(); }
   bool before_unwinding(const detail::unwind_point& from) noexcept final;
   verdict stopped() noexcept final;
-  detail::promise_base* drained() noexcept final;
+  detail::promise_base* drained(detail::optional_guard<detail::spin_lock>& guard) noexcept final;
   [[nodiscard]] const char* name() const noexcept final { return "task_group"; }
 
-  enum class waits : std::uint8_t { nobody, joiner, scope, unwinding };
-  waits waits_ = waits::nobody;  // for the last child; written before it is asked for
+  enum class waits : std::uint8_t { joiner, scope, unwinding };
+  waits waits_ = waits::scope;  // for the last child; written before it is asked for
   detail::group_join_operation* joiner_ = nullptr;  // guarded by lock_
   detail::unwind_point unwinding_{};
-  detail::environment* outer_ = nullptr;
   bool body_stopped_ = false;
   bool body_failure_kept_ = false;
 };
@@ -130,25 +131,33 @@ class [[nodiscard]] group_operation final : public operation_base, private task_
 
   bool ready(const await_context&) const noexcept { return false; }
   std::coroutine_handle<> start(const await_context& context) {
-    running_ = std::invoke(body_, static_cast<task_group&>(*this));
     this->begin(context);
+    try {
+      running_ = std::invoke(body_, static_cast<task_group&>(*this));
+    } catch (...) {
+      not_made_ = std::current_exception();
+      return this->body_ended();  // a body that is no coroutine may have spawned before it threw
+    }
     return running_.start({context.frame, static_cast<boundary*>(static_cast<task_group*>(this)), &this->env()});
   }
   value_type resume() {
     this->end();
+    if (not_made_) std::rethrow_exception(not_made_);
     return running_.resume();
   }
   result<value_type> resume_result() noexcept {
     if (failure f = this->end_result()) return f;
+    if (not_made_) return failure(not_made_);
     return running_.resume_result();
   }
 
  private:
-  std::exception_ptr body_exception() noexcept override { return running_.exception(); }
+  std::exception_ptr body_exception() noexcept override { return not_made_ ? not_made_ : running_.exception(); }
 
   bool isolate_;
   F body_;
   body_type running_;
+  std::exception_ptr not_made_;  // what the call of body_ threw
 };
 
 template <class F>

@@ -23,7 +23,8 @@ std::coroutine_handle<> all_core::run(strand& first, promise_base& root) noexcep
   return handle_of(root);
 }
 
-promise_base* all_core::drained() noexcept {
+promise_base* all_core::drained(optional_guard<spin_lock>& guard) noexcept {
+  guard.unlock();
   leave();
   if (complete()) return frame_;
   if (cancelled_by_itself()) return frame_;
@@ -57,7 +58,8 @@ bool any_core::child_ended(strand& child, bool stopped) noexcept {
   return true;
 }
 
-promise_base* any_core::drained() noexcept {
+promise_base* any_core::drained(optional_guard<spin_lock>& guard) noexcept {
+  guard.unlock();
   leave();
   if (winner_) return frame_;
   continue_unwinding({frame_, scope_});

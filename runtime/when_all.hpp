@@ -32,7 +32,7 @@ class all_core : public group_core {
   [[nodiscard]] failure end() noexcept;
 
  private:
-  promise_base* drained() noexcept final;
+  promise_base* drained(optional_guard<spin_lock>& guard) noexcept final;
   /// Whether every child has a result.
   [[nodiscard]] virtual bool complete() const noexcept = 0;
 

@@ -24,7 +24,7 @@ class any_core : public group_core {
 
  private:
   bool child_ended(strand& child, bool stopped) noexcept final;
-  promise_base* drained() noexcept final;
+  promise_base* drained(optional_guard<spin_lock>& guard) noexcept final;
 
   promise_base* frame_ = nullptr;
   boundary* scope_ = nullptr;
@@ -52,7 +52,6 @@ class [[nodiscard]] any_operation final : public operation_base, private any_cor
   }
   value_type resume() {
     end();
-    std::apply([this](const auto&... child) { (this->report_loser(child), ...); }, children_);
     return take<0>();
   }
   result<value_type> resume_result() noexcept {
@@ -60,11 +59,6 @@ class [[nodiscard]] any_operation final : public operation_base, private any_cor
   }
 
  private:
-  template <class T>
-  void report_loser(const embedded_strand<T>& child) noexcept {
-    if (&child == winner() || !child.ended()) return;
-    if (std::exception_ptr exception = child.exception()) report_unobserved(exception);
-  }
   template <std::size_t I>
   value_type take() {
     using T = std::tuple_element_t<I, std::tuple<Ts...>>;

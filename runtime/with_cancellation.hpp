@@ -66,7 +66,7 @@ class [[nodiscard]] with_cancellation_operation final : public cancelling_scope<
   }
   void leave() noexcept {
     if (!this->leave_outer()) return;
-    if (token_.state_) token_.state_->remove(*this);
+    if (token_.state_) cancellation_state::remove(*token_.state_, *this);
     if (posted_ && !delivered_) drain_inbox();
   }
 

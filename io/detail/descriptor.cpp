@@ -31,11 +31,11 @@ void close_number(int number) noexcept {
 
 }  // namespace
 
-descriptor::descriptor(int number, kind what, const endpoint& peer, std::string name)
+descriptor::descriptor(int number, kind what, const endpoint& peer, std::unique_ptr<const std::string> name)
     : number_(number),
       kind_(what),
-      serial_(next_serial()),
       domain_(domain_here()),
+      serial_(next_serial()),
       peer_(peer),
       name_(std::move(name)) {}
 
@@ -43,7 +43,7 @@ descriptor::~descriptor() = default;
 
 descriptor* descriptor::adopt(int number, kind what, std::string name) {
   try {
-    return new descriptor(number, what, endpoint(), std::move(name));
+    return new descriptor(number, what, endpoint(), std::make_unique<const std::string>(std::move(name)));
   } catch (...) {
     close_number(number);
     throw;
@@ -56,14 +56,14 @@ descriptor* descriptor::adopt(int number, const endpoint& peer) {
 }
 
 descriptor* descriptor::try_adopt(int number, const endpoint& peer) noexcept {
-  auto* made = new (std::nothrow) descriptor(number, kind::socket, peer, {});
+  auto* made = new (std::nothrow) descriptor(number, kind::socket, peer, nullptr);
   if (!made) close_number(number);
   return made;
 }
 
 std::string descriptor::name() const {
   if (peer_) return peer_.to_string();
-  if (!name_.empty()) return name_;
+  if (name_) return *name_;
   return fmt::format("fd {}", number_);
 }
 
@@ -78,11 +78,11 @@ int descriptor::enter(io_leaf& op, io_use use, const runtime_core& runtime) noex
   if (use == io_use::reading) {
     if (reading_) return -EBUSY;
     reading_ = true;
-    bytes_read = 0;
+    bytes_read_ = 0;
   } else if (use == io_use::writing) {
     if (writing_) return -EBUSY;
     writing_ = true;
-    bytes_written = 0;
+    bytes_written_ = 0;
   }
   operations_.push_back(op);
   in_flight_.store(in_flight_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
@@ -94,9 +94,10 @@ bool descriptor::leave(io_leaf& op, io_use use) noexcept {
   op.list_hook::unlink();
   if (use == io_use::reading) reading_ = false;
   if (use == io_use::writing) writing_ = false;
-  const std::size_t left = in_flight_.load(std::memory_order_relaxed) - 1;
+  const std::uint32_t left = in_flight_.load(std::memory_order_relaxed) - 1;
   in_flight_.store(left, std::memory_order_relaxed);
   if (!closing_) return false;
+  op.keep_name();  // afterwards there may be nothing left to ask
   guard.unlock();
   if (left == 0) {
     close_number(number_);
@@ -109,7 +110,7 @@ void descriptor::close() noexcept {
   worker* here = current_worker();
   if (domain_ && (!here || &here->core() != domain_) && in_flight_.load(std::memory_order_acquire) != 0) {
     // Something is in flight, so the runtime lives; only its worker may touch the list.
-    post(domain_->first(), outside_);
+    post(domain_->first(), *this);
     return;
   }
   close_here();

@@ -3,6 +3,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <utility>
 
@@ -22,7 +23,7 @@ enum class io_use : std::uint8_t { nothing, reading, writing, other };
 /// An open file descriptor and the operations on it. Owned by one handle (a stream, a file); operations in flight keep
 /// it alive. close() cancels them; the number is closed after the last one's final completion, so that it can never be
 /// somebody else's file under an operation.
-class descriptor {
+class descriptor final : private message {
  public:
   enum class kind : std::uint8_t { socket, file };
 
@@ -36,6 +37,7 @@ class descriptor {
   descriptor& operator=(const descriptor&) = delete;
 
   [[nodiscard]] int number() const noexcept { return number_; }
+  [[nodiscard]] bool is_socket() const noexcept { return kind_ == kind::socket; }
   /// Tells apart descriptors that have the same number one after the other.
   [[nodiscard]] std::uint64_t serial() const noexcept { return serial_; }
   /// "127.0.0.1:80", a path, or "fd 7".
@@ -54,41 +56,40 @@ class descriptor {
   int release() noexcept;
 
   /// Bytes moved by the latest operation in each direction, completed or stopped.
-  std::size_t bytes_read = 0;
-  std::size_t bytes_written = 0;
+  [[nodiscard]] std::size_t bytes_read() const noexcept { return bytes_read_; }
+  [[nodiscard]] std::size_t bytes_written() const noexcept { return bytes_written_; }
+  void set_bytes_read(std::size_t bytes) noexcept { bytes_read_ = bytes; }
+  void set_bytes_written(std::size_t bytes) noexcept { bytes_written_ = bytes; }
+  /// Of files: where the next sequential operation goes. A reader and a writer may move it on different threads.
+  [[nodiscard]] std::atomic<std::uint64_t>& position() noexcept { return position_; }
 
  private:
-  descriptor(int number, kind what, const endpoint& peer, std::string name);
+  descriptor(int number, kind what, const endpoint& peer, std::unique_ptr<const std::string> name);
   ~descriptor();
 
-  class outside_close final : public message {
-   public:
-    explicit outside_close(descriptor& self) noexcept : self_(self) {}
-    void deliver() noexcept override { self_.close_here(); }
-
-   private:
-    descriptor& self_;
-  };
-
+  void deliver() noexcept override { close_here(); }  // a close from outside of the runtime
   void close_here() noexcept;
   /// Whether only tasks of one single-worker runtime use it, so that no lock is needed.
   [[nodiscard]] bool locked() const noexcept { return domain_ == nullptr; }
 
+  // What each operation touches comes first, to stand in one cache line.
   const int number_;
+  std::atomic<std::uint32_t> in_flight_{0};
   const kind kind_;
   bool closing_ = false;
   bool reading_ = false;
   bool writing_ = false;
   spin_lock lock_;
-  std::atomic<std::size_t> in_flight_{0};
   intrusive_list<io_leaf> operations_;
-  const std::uint64_t serial_;
   // The single-worker runtime on whose worker it was made; null when it may be used from several threads. While
   // something is in flight that runtime is alive.
   runtime_core* const domain_;
+  std::size_t bytes_read_ = 0;
+  std::size_t bytes_written_ = 0;
+  const std::uint64_t serial_;
+  std::atomic<std::uint64_t> position_{0};
   endpoint peer_;
-  std::string name_;
-  outside_close outside_{*this};
+  std::unique_ptr<const std::string> name_;  // null: the peer, or the number, says what it is
 };
 
 /// Owns a descriptor: what streams, listeners and files hold.

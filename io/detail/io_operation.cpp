@@ -18,47 +18,80 @@ bool ended_early(int result) noexcept {
 
 bool io_leaf::try_io(const await_context& context) noexcept {
   if (!may_complete_now(context)) return false;
-  if (use() != io_use::nothing && !descriptor_) {
+  owner_ = current_worker();
+  reactor& io = owner_->io();
+  if (!io.optimistic()) {
+    if (use() == io_use::nothing || descriptor_) return false;
     result_ = -EBADF;
     return true;
   }
-  reactor& io = current_worker()->io();
-  if (!io.optimistic()) return false;
-  if (descriptor_) {
-    result_ = descriptor_->enter(*this, use(), *context.env->runtime);
-    if (result_ != 0) return true;
-  }
+  result_ = enter(context);
+  if (result_ != 0) return true;
   int attempted = 0;
-  const bool done = io.try_now(*this, attempted);
-  if (descriptor_) static_cast<void>(descriptor_->leave(*this, use()));
-  if (!done || (attempted >= 0 && goes_on(attempted)) || (attempted < 0 && try_again(attempted))) return false;
-  result_ = attempted;
+  // What is not done stays with its descriptor, and start_io() goes on with it.
+  if (!io.try_now(*this, attempted) || (attempted >= 0 ? goes_on(attempted) : try_again(attempted))) return false;
+  result_ = leave(attempted);
+  take_delivery();
   return true;
 }
 
 bool io_leaf::finish_empty(const await_context& context) noexcept {
   empty_ = true;
-  result_ = 0;
-  return may_complete_now(context);
+  if (!may_complete_now(context)) return false;
+  owner_ = current_worker();
+  result_ = enter(context);
+  static_cast<void>(leave(0));
+  take_delivery();
+  return true;
 }
 
 void io_leaf::start_io(const await_context& context) noexcept {
   owner_ = current_worker();
-  if (!begin(context)) return;
-  int failed = use() != io_use::nothing && !descriptor_ ? -EBADF : 0;
-  if (failed == 0 && descriptor_ && !empty_) failed = descriptor_->enter(*this, use(), *context.env->runtime);
+  bind(context);
+  if (stop() && !stop()->arm(*this)) {
+    static_cast<void>(leave(0));
+    take_delivery();
+    complete_stopped();
+    return;
+  }
+  const int failed = entered_ ? 0 : enter(context);
   if (failed != 0 || empty_) {
+    static_cast<void>(leave(0));
     if (stop()) stop()->disarm(*this);
+    take_delivery();
     complete_with(failed);
     return;
   }
   submit();
 }
 
+int io_leaf::enter(const await_context& context) noexcept {
+  if (!descriptor_) return use() == io_use::nothing ? 0 : -EBADF;
+  const int failed = descriptor_->enter(*this, use(), *context.env->runtime);
+  entered_ = failed == 0;
+  return failed;
+}
+
+int io_leaf::leave(int result) noexcept {
+  if (!std::exchange(entered_, false)) return result;
+  if (result < 0) keep_name();
+  const bool socket = descriptor_->is_socket();
+  if (!descriptor_->leave(*this, use())) return result;
+  // A descriptor that is being closed goes with its last operation.
+  descriptor_ = nullptr;
+  // Closing has shut the socket down: the end of the stream, or the error, is our own doing.
+  if (socket && (result < 0 || (result == 0 && use() == io_use::reading))) return -ECANCELED;
+  return result;
+}
+
+void io_leaf::take_delivery() noexcept {
+  if ((asked_.load(std::memory_order_acquire) & posted) != 0 && !delivered_) drain_inbox();
+}
+
 void io_leaf::submit() noexcept { owner_->io().submit(*this); }
 
 void io_leaf::completed(int result, std::uint32_t) noexcept {
-  std::uint8_t asked = asked_.load(std::memory_order_acquire);
+  const std::uint8_t asked = asked_.load(std::memory_order_acquire);
   if (asked == 0 && (ended_early(result) || (result < 0 && try_again(result)))) {
     submit();  // a signal, or somebody else's trouble
     return;
@@ -70,24 +103,15 @@ void io_leaf::completed(int result, std::uint32_t) noexcept {
     }
     result = -ECANCELED;
   }
-  if (descriptor_) {
-    if (result < 0) keep_name();
-    // A descriptor that is being closed goes with its last operation.
-    if (descriptor_->leave(*this, use())) descriptor_ = nullptr;
-  }
-  // From here on nobody new asks for an early end. Who has asked from another thread may still have a message in our
-  // inbox, which lives in this object.
+  result = leave(result);
   if (stop()) stop()->disarm(*this);
-  asked = asked_.load(std::memory_order_acquire);
-  if ((asked & posted) != 0 && !delivered_) drain_inbox();
+  take_delivery();
   if (ended_early(result)) {
-    if ((asked & for_stop) != 0) {
+    if ((asked_.load(std::memory_order_acquire) & for_stop) != 0) {
       complete_stopped();
       return;
     }
     result = -ECANCELED;
-  } else if (result == 0 && (asked & for_close) != 0) {
-    result = -ECANCELED;  // the end of a stream that we have shut down ourselves
   }
   complete_with(result);
 }

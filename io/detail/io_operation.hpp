@@ -31,7 +31,7 @@ enum class readiness : std::uint8_t {
 ///
 /// A derived operation is one file with its forms side by side: prepare() for the ring, attempt() with needs() for
 /// readiness; the simulated form comes with the simulated network.
-class io_leaf : public leaf, public io_operation, public list_hook, private message {
+class io_leaf : public leaf, public io_operation, public list_hook {
  public:
   /// Ring form: fills in everything but the user data.
   virtual void prepare(ring_entry& entry) noexcept = 0;
@@ -53,6 +53,8 @@ class io_leaf : public leaf, public io_operation, public list_hook, private mess
   void completed(int result, std::uint32_t flags) noexcept final;
   /// The descriptor is being closed under the operation. Any thread, under the descriptor's lock.
   void cancel_for_close() noexcept;
+  /// Keeps the object's name for the failure's sentence: once the operation has left its descriptor, that may be closed.
+  void keep_name() noexcept;
 
   // For the reactor that has the operation.
   io_leaf* next_waiting = nullptr;
@@ -71,7 +73,7 @@ class io_leaf : public leaf, public io_operation, public list_hook, private mess
  protected:
   explicit io_leaf(descriptor* target) noexcept : descriptor_(target) {}
   io_leaf(const io_leaf& other) noexcept
-      : leaf(other), io_operation(), list_hook(), message(other), descriptor_(other.descriptor_) {}
+      : leaf(other), io_operation(other), list_hook(), descriptor_(other.descriptor_) {}
   ~io_leaf() = default;
 
   /// The two steps of every I/O operation; `result_` holds the outcome when they have completed.
@@ -100,8 +102,13 @@ class io_leaf : public leaf, public io_operation, public list_hook, private mess
 
  private:
   void submit() noexcept;
-  /// Keeps the object's name for the failure's sentence: once the operation has left its descriptor, that may be closed.
-  void keep_name() noexcept;
+  /// Joins the descriptor's operations, so that it stays open: 0 or the error to complete with.
+  int enter(const await_context& context) noexcept;
+  /// The operation has ended with `result`: returns what that means to the caller.
+  int leave(int result) noexcept;
+  /// Nobody new asks for an early end. Who has asked from another thread may still have a message in our inbox, which
+  /// lives in this object: takes it out.
+  void take_delivery() noexcept;
   void complete_with(int result) noexcept;
 
   void request_stop(cancellation_cause) noexcept override;
@@ -117,7 +124,8 @@ class io_leaf : public leaf, public io_operation, public list_hook, private mess
   worker* owner_ = nullptr;  // who armed it, until its final completion
   std::atomic<std::uint8_t> asked_{0};
   bool delivered_ = false;
-  bool empty_ = false;  // there is nothing to do
+  bool entered_ = false;  // it is among its descriptor's operations
+  bool empty_ = false;    // there is nothing to do
   int result_ = 0;
   std::unique_ptr<std::string> name_;
 };

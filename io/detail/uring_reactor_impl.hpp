@@ -31,6 +31,7 @@ class uring_reactor final : public reactor {
   void poll() noexcept override;
   void wait(time_point deadline) noexcept override;
   void wake() noexcept override;
+  void shut_down() noexcept override;
   [[nodiscard]] std::size_t in_flight() const noexcept override { return in_flight_; }
   [[nodiscard]] backend_kind kind() const noexcept override { return backend_kind::uring; }
 

@@ -10,6 +10,11 @@
 namespace weir::detail {
 
 bool connect_operation::ready(const await_context& context) noexcept {
+  if (context.env->stop && context.env->stop->requested()) return false;
+  if (!peer_) {  // the kernel would take it for a wish to disconnect, and grant it
+    set_result(-EDESTADDRREQ);
+    return true;
+  }
   // Non-blocking for the sake of the readiness form; the ring does not mind.
   const int number = ::socket(peer_.is_v6() ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   if (number < 0) {

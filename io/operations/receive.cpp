@@ -17,7 +17,7 @@ int receive_operation::attempt() noexcept {
 }
 
 bool receive_operation::goes_on(int result) noexcept {
-  target()->bytes_read = static_cast<std::size_t>(result);
+  target()->set_bytes_read(static_cast<std::size_t>(result));
   return false;
 }
 
@@ -34,7 +34,8 @@ int receive_exactly_operation::attempt() noexcept {
 
 bool receive_exactly_operation::goes_on(int result) noexcept {
   done_ += static_cast<std::size_t>(result);
-  target()->bytes_read = done_;
+  target()->set_bytes_read(done_);
+  if (result == 0) keep_name();  // for failed()
   return result != 0 && done_ < into_.size();
 }
 

@@ -16,7 +16,7 @@ int send_operation::attempt() noexcept {
 }
 
 bool send_operation::goes_on(int result) noexcept {
-  target()->bytes_written = static_cast<std::size_t>(result);
+  target()->set_bytes_written(static_cast<std::size_t>(result));
   return false;
 }
 
@@ -34,7 +34,7 @@ int send_all_operation::attempt() noexcept {
 
 bool send_all_operation::goes_on(int result) noexcept {
   done_ += static_cast<std::size_t>(result);
-  target()->bytes_written = done_;
+  target()->set_bytes_written(done_);
   return done_ < from_.size();
 }
 

@@ -20,7 +20,6 @@ class embedded_strand final : public strand {
     return body_.root();
   }
   [[nodiscard]] bool ended() const noexcept { return ended_; }
-  [[nodiscard]] std::exception_ptr exception() const noexcept { return body_.exception(); }
   T take() { return body_.resume(); }
   result<T> take_result() noexcept { return body_.resume_result(); }
 
@@ -30,7 +29,10 @@ class embedded_strand final : public strand {
     return body_.exception();
   }
   void harvest_stopped() noexcept override {}
-  void release() noexcept override {}
+  void release() noexcept override {
+    if (!ended_ || failure_kept()) return;
+    if (const std::exception_ptr exception = body_.exception()) report_unobserved(exception);
+  }
 
   task<T> body_;
   bool ended_ = false;  // by return or throw: there is something to take

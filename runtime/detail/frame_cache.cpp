@@ -18,23 +18,23 @@ frame_cache::~frame_cache() {
 }
 
 void* frame_cache::allocate(std::size_t size) {
-  const std::size_t rounded = (size + step - 1) / step * step;
-  if (WEIR_DETAIL_ASAN || rounded > largest) return ::operator new(size);
-  size_class& c = classes_[rounded / step];
-  if (!c.free) return ::operator new(rounded);
+  const std::size_t whole = rounded(size);
+  if (WEIR_DETAIL_ASAN || whole > largest) return ::operator new(whole);
+  size_class& c = classes_[whole / 16];
+  if (!c.free) return ::operator new(whole);
   block* taken = c.free;
   c.free = taken->next;
-  c.bytes -= rounded;
+  c.bytes -= whole;
   return taken;
 }
 
 void frame_cache::release(void* memory, std::size_t size) noexcept {
-  const std::size_t rounded = (size + step - 1) / step * step;
-  if (!WEIR_DETAIL_ASAN && rounded <= largest) {
-    size_class& c = classes_[rounded / step];
+  const std::size_t whole = rounded(size);
+  if (!WEIR_DETAIL_ASAN && whole <= largest) {
+    size_class& c = classes_[whole / 16];
     if (c.bytes < keep) {
       c.free = ::new (memory) block{c.free};
-      c.bytes += rounded;
+      c.bytes += whole;
       return;
     }
   }
@@ -44,7 +44,7 @@ void frame_cache::release(void* memory, std::size_t size) noexcept {
 // A frame made outside of a worker is rounded up like the others, because a worker may recycle it.
 void* promise_base::operator new(std::size_t size) {
   if (worker* here = current_worker()) return here->frames().allocate(size);
-  return ::operator new((size + 63) / 64 * 64);
+  return ::operator new(frame_cache::rounded(size));
 }
 
 void promise_base::operator delete(void* frame, std::size_t size) noexcept {

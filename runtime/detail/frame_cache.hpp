@@ -6,7 +6,7 @@
 
 namespace weir::detail {
 
-/// Recycled memory for coroutine frames, one per worker, for its thread only. Blocks are sorted by size in steps of 64
+/// Recycled memory for coroutine frames, one per worker, for its thread only. Blocks are sorted by size in steps of 16
 /// bytes; each class keeps at most `keep` bytes, what is beyond goes back to the allocator. A block may be given back to
 /// another worker's cache than it came from. Off under AddressSanitizer, which must see every free.
 class frame_cache {
@@ -16,12 +16,14 @@ class frame_cache {
   frame_cache& operator=(const frame_cache&) = delete;
   ~frame_cache();
 
+  /// What is asked of the allocator for a block of `size`: glibc's chunks are multiples of 16 with 8 for its own use.
+  static constexpr std::size_t rounded(std::size_t size) noexcept { return (size + 7) / 16 * 16 + 8; }
+
   void* allocate(std::size_t size);
   void release(void* memory, std::size_t size) noexcept;
 
  private:
-  static constexpr std::size_t step = 64;
-  static constexpr std::size_t largest = 8192;
+    static constexpr std::size_t largest = 8192;
   static constexpr std::size_t keep = std::size_t{256} << 10;
 
   struct block {
@@ -31,7 +33,7 @@ class frame_cache {
     block* free = nullptr;
     std::size_t bytes = 0;
   };
-  std::array<size_class, largest / step + 1> classes_{};
+  std::array<size_class, largest / 16 + 1> classes_{};
 };
 
 }  // namespace weir::detail

@@ -86,7 +86,7 @@ std::coroutine_handle<> group_core::add_running(strand& child, promise_base& roo
 void group_core::adopt(strand& child) noexcept {
   optional_guard guard(lock_, shared_);
   children_.push_back(child);
-  live_.store(live_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+  live_.store(live_.load(std::memory_order_relaxed) + 1, std::memory_order_release);
   if (!state_.requested()) return;
   // tell_children may have gone past already, or may find it still: told_ decides under the lock.
   if (child.told_) return;
@@ -110,7 +110,10 @@ void group_core::tell_children(cancellation_cause cause) noexcept {
 
 void group_core::cancel(cancellation_cause cause) noexcept {
   if (shared_ || on_worker_of(*env_.runtime)) {
+    // What is told may end, and with it the group, before this thread is through with telling.
+    arriving_.fetch_add(1, std::memory_order_relaxed);
     state_.request(cause);
+    stop_arriving();
     return;
   }
   if (outside_posted_.exchange(true, std::memory_order_acq_rel)) return;
@@ -121,10 +124,13 @@ void group_core::cancel(cancellation_cause cause) noexcept {
 
 void group_core::outside_cancel::deliver() noexcept {
   group_.state_.request(cause);
-  group_.arriving_.fetch_sub(1, std::memory_order_acq_rel);
-  optional_guard guard(group_.lock_, group_.shared_);
-  promise_base* next = group_.drained_now(guard);
-  if (next) schedule(*next);
+  group_.stop_arriving();
+}
+
+void group_core::stop_arriving() noexcept {
+  optional_guard guard(lock_, shared_);
+  arriving_.fetch_sub(1, std::memory_order_acq_rel);
+  if (promise_base* next = drained_now(guard)) schedule(*next);
 }
 
 bool group_core::note_failure(std::exception_ptr exception) noexcept {
@@ -138,9 +144,9 @@ bool group_core::note_failure(std::exception_ptr exception) noexcept {
 promise_base* group_core::remove(strand& child, std::exception_ptr exception, bool stopped) noexcept {
   {
     optional_guard guard(lock_, shared_);
-    child.failure_kept_ = exception && note_failure(std::move(exception));
-    const bool cancel_others = child_ended(child, stopped) || child.failure_kept_;
-    if (cancel_others) {
+    const bool decides = child_ended(child, stopped);
+    if (exception) child.failure_kept_ = note_failure(std::move(exception)) || decides;
+    if (decides || child.failure_kept_) {
       guard.unlock();
       state_.request(cancellation_cause::requested);
       guard.relock();
@@ -156,7 +162,7 @@ promise_base* group_core::remove(strand& child, std::exception_ptr exception, bo
   child.release();
   // The child is gone but still counted, so the group is still here.
   optional_guard guard(lock_, shared_);
-  live_.store(live_.load(std::memory_order_relaxed) - 1, std::memory_order_relaxed);
+  live_.store(live_.load(std::memory_order_relaxed) - 1, std::memory_order_release);
   return drained_now(guard);
 }
 
@@ -165,8 +171,7 @@ promise_base* group_core::drained_now(optional_guard<spin_lock>& guard) noexcept
     return nullptr;
   }
   notify_ = false;
-  guard.unlock();
-  return drained();
+  return drained(guard);
 }
 
 bool group_core::keep_failure(std::exception_ptr exception) noexcept {

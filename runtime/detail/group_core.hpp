@@ -37,7 +37,7 @@ class strand : public boundary, public list_hook, public message {
   virtual void harvest_stopped() noexcept = 0;
   /// The strand is out of its group: the last call that it gets.
   virtual void release() noexcept = 0;
-  /// Once it has ended: the group has its exception and will rethrow it.
+  /// Once it has ended: the group has its exception and will rethrow it. Any other is nobody's yet.
   [[nodiscard]] bool failure_kept() const noexcept { return failure_kept_; }
 
  private:
@@ -46,8 +46,9 @@ class strand : public boundary, public list_hook, public message {
   verdict stopped() noexcept final;
   void deliver() noexcept final;  // a spawn from outside has reached the worker
 
-  environment env_;
+  // Each leaf of the strand looks at the end of the state and at the environment: side by side they share a cache line.
   stop_state state_;
+  environment env_;
   promise_base* root_ = nullptr;
   group_core* group_ = nullptr;
   bool failure_kept_ = false;
@@ -76,8 +77,11 @@ class group_core : public stoppable {
   /// Stops all children, and the body. Any thread.
   void cancel(cancellation_cause cause = cancellation_cause::requested) noexcept;
 
+  /// Whoever sees 0 sees what the children have done. In this order, because what arrives is counted as live before it
+  /// is no longer counted as arriving.
   [[nodiscard]] std::size_t size() const noexcept {
-    return live_.load(std::memory_order_relaxed) + arriving_.load(std::memory_order_relaxed);
+    const std::size_t arriving = arriving_.load(std::memory_order_acquire);
+    return arriving + live_.load(std::memory_order_acquire);
   }
   [[nodiscard]] std::size_t failures() const noexcept { return failures_.load(std::memory_order_relaxed); }
   [[nodiscard]] cancellation_token token() noexcept { return cancellation_token(&state_); }
@@ -108,12 +112,13 @@ class group_core : public stoppable {
   /// Under the lock: drained() is not wanted any more.
   void forget_notification() noexcept { notify_ = false; }
 
-  /// A child has ended, before it leaves. Under the lock. True: the others are to be cancelled. when_any looks for its
-  /// winner here.
+  /// A child has ended, before it leaves. Under the lock. True: its outcome is the group's, and the others are to be
+  /// cancelled. when_any looks for its winner here.
   virtual bool child_ended(strand&, bool /*stopped*/) noexcept { return false; }
   /// The last child has left and drained_or_notify() had been asked: returns the frame to resume, or null when the
-  /// group has gone on by itself.
-  virtual promise_base* drained() noexcept = 0;
+  /// group has gone on by itself. Under the lock, which it gives back once it knows what to do: until then a stop cannot
+  /// change who waits, and after it the group may be gone.
+  virtual promise_base* drained(optional_guard<spin_lock>& guard) noexcept = 0;
 
   /// After leave(): whether the group's own source fired first (a failure, a winner, cancel()), and not the enclosing
   /// scope's.
@@ -156,6 +161,7 @@ class group_core : public stoppable {
     if (state_.request(cause)) inherited_ = true;
   }
   promise_base* drained_now(optional_guard<spin_lock>& guard) noexcept;
+  void stop_arriving() noexcept;
   void tell_children(cancellation_cause cause) noexcept;
   void adopt(strand& child) noexcept;
   promise_base* remove(strand& child, std::exception_ptr exception, bool stopped) noexcept;
@@ -166,7 +172,7 @@ class group_core : public stoppable {
   bool notify_ = false;                     // guarded by lock_
   bool inherited_ = false;                  // the enclosing scope was first; stable after leave()
   std::atomic<std::size_t> live_{0};        // written under lock_
-  std::atomic<std::size_t> arriving_{0};    // messages from outside that are still in an inbox
+  std::atomic<std::size_t> arriving_{0};    // messages that are still in an inbox, and calls of cancel()
   outside_cancel outside_{*this};
   std::atomic<bool> outside_posted_{false};
   std::atomic<std::size_t> failures_{0};

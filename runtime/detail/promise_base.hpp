@@ -117,6 +117,8 @@ struct await_context {
 /// resume() calls finish() first. Between the two, request_stop may come at any time, once, from any thread; whoever
 /// claims the leaf under its own lock completes it.
 class leaf : public stoppable {
+  friend class spawned_base;  // wakes who joins
+
  public:
   leaf() = default;
   leaf(const leaf&) noexcept : stoppable() {}  // only before it starts

@@ -25,7 +25,7 @@ namespace detail {
 /// One operation in the hands of a reactor. What it does is known to io/, which derives from it. It belongs to the
 /// reactor from submit() until completed() is called for the last time; until then neither it nor what it refers to may
 /// be freed.
-class io_operation {
+class io_operation : public message {
  public:
   /// Called on the reactor's own thread, from poll() or wait(): `result` as the kernel gives it (>= 0, or -errno).
   virtual void completed(int result, std::uint32_t flags) noexcept = 0;
@@ -58,6 +58,10 @@ class reactor {
   virtual void wait(time_point deadline) noexcept = 0;
   /// Ends a wait(), the present one or the next. Any thread; async-signal-safe.
   virtual void wake() noexcept = 0;
+
+  /// The last call on the owner's thread, with nothing in flight: takes back from the kernel what the reactor itself has
+  /// there. Afterwards only wake() may be called, and the destructor, which may run on another thread.
+  virtual void shut_down() noexcept {}
 
   /// Operations submitted and not yet completed: while there are none, poll() has nothing to do.
   [[nodiscard]] virtual std::size_t in_flight() const noexcept = 0;

@@ -21,6 +21,13 @@ std::size_t run_queue::push_front(promise_base& frame) noexcept {
   return resize(size() + 1);
 }
 
+std::size_t run_queue::push_last(promise_base& frame) noexcept {
+  optional_guard guard(lock_, shared_);
+  while (!spawned_.empty()) woken_.push_back(*spawned_.pop_back());
+  woken_.push_back(frame);
+  return resize(size() + 1);
+}
+
 std::size_t run_queue::push_spawned(promise_base& frame) noexcept {
   optional_guard guard(lock_, shared_);
   spawned_.push_front(frame);

@@ -54,6 +54,8 @@ class run_queue {
   /// How many are ready, this one included.
   std::size_t push_woken(promise_base& frame) noexcept;
   std::size_t push_front(promise_base& frame) noexcept;
+  /// Behind everything else, spawned ones too: they count as woken from here on. O(1) for each of them, once.
+  std::size_t push_last(promise_base& frame) noexcept;
   std::size_t push_spawned(promise_base& frame) noexcept;
   /// Null when empty. Owner only.
   promise_base* pop() noexcept;

@@ -111,6 +111,7 @@ runtime_core::runtime_core(const runtime_options& options, simulation_options si
     lock.unlock();
     wake_everybody();
     for (std::thread& thread : threads_) thread.join();
+    if (caller_is_worker_) first().io().shut_down();
     std::rethrow_exception(start_failure_);
   }
   backend_ = first().io().kind();
@@ -120,6 +121,7 @@ runtime_core::runtime_core(const runtime_options& options, simulation_options si
 runtime_core::~runtime_core() {
   if (caller_is_worker_) {
     run_to_the_end(first());
+    first().io().shut_down();
   } else {
     ending_.store(true, std::memory_order_seq_cst);
     wake_everybody();
@@ -150,6 +152,7 @@ void runtime_core::run_thread(worker& self) noexcept {
     self.run_until([this] { return leaving_.load(std::memory_order_relaxed); });
   }
   self.drain_inbox();
+  self.io().shut_down();
 }
 
 void runtime_core::run_to_the_end(worker& self) noexcept {

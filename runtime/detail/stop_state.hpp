@@ -81,9 +81,9 @@ class stop_state : public cancellation_state {
 
   void propagate(cancellation_cause cause) noexcept override { close_slot(cause); }
 
-  std::atomic<stoppable*> slot_{nullptr};
   std::atomic<bool> telling_{false};
   bool shared_ = true;
+  std::atomic<stoppable*> slot_{nullptr};
 
  protected:
   void close_slot(cancellation_cause cause) noexcept {

@@ -25,14 +25,12 @@ bool timer_wheel::arm(timer& t, time_point due) noexcept {
   optional_guard guard(lock_, shared_);
   t.wheel_ = this;
   auto idle = timer::phase::idle;
-  if (due == no_deadline) {
-    t.level_ = nowhere;
-    return t.phase_.compare_exchange_strong(idle, timer::phase::armed, std::memory_order_acq_rel);
-  }
+  t.level_ = nowhere;
   if (!t.phase_.compare_exchange_strong(idle, timer::phase::armed, std::memory_order_acq_rel)) {
     if (idle == timer::phase::withdrawn) return false;
     t.phase_.store(timer::phase::armed, std::memory_order_relaxed);  // armed again after it had fired
   }
+  if (due == no_deadline) return true;
   // A deadline that has passed goes to the next tick: everything up to elapsed_ has been fired.
   t.due_ = std::max(ticks_up(due), elapsed_ + 1);
   resize(+1);

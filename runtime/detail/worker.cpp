@@ -69,7 +69,7 @@ void schedule_spawned(promise_base& frame) noexcept {
   }
 }
 
-void schedule_last(promise_base& frame) noexcept { schedule(frame); }
+void schedule_last(promise_base& frame) noexcept { this_worker->make_ready_last(frame); }
 
 void schedule_stop(promise_base& frame) noexcept {
   frame.next_step = promise_base::go::stop;
@@ -143,11 +143,7 @@ void leaf::complete_stopped() noexcept { schedule_stop(*frame_); }
 std::coroutine_handle<> boundary::child_finished() noexcept { return frame->handle(); }
 
 void report_unobserved(const std::exception_ptr& exception) noexcept {
-  if (this_worker) {
-    this_worker->core().report(exception);
-    return;
-  }
-  runtime_core::report_to_stderr(exception);
+  runtime_core::report_to(this_worker ? this_worker->core().options().on_error : nullptr, exception);
 }
 
 group_core& root_group() {
@@ -193,6 +189,14 @@ void worker::make_ready(promise_base& frame) noexcept {
     return;
   }
   if (queue_.push_woken(frame) >= 2) core_.wake_one();
+}
+
+void worker::make_ready_last(promise_base& frame) noexcept {
+  if (seeded_) {
+    seeded_->push(frame);
+    return;
+  }
+  if (queue_.push_last(frame) >= 2) core_.wake_one();
 }
 
 void worker::make_ready_next(promise_base& frame) noexcept {
@@ -298,6 +302,7 @@ void worker::idle() noexcept {
     return;
   }
   if (core_.shared() && find_work()) return;
+  if (spin()) return;
   parked_.exchange(true, std::memory_order_seq_cst);
   if (core_.shared()) core_.parked_.fetch_add(1, std::memory_order_seq_cst);
   // From here on whoever makes work sees that we are parked. What was made before must be seen by us: hence these
@@ -314,6 +319,21 @@ void worker::idle() noexcept {
   }
   if (core_.shared()) core_.parked_.fetch_sub(1, std::memory_order_seq_cst);
   parked_.store(false, std::memory_order_relaxed);
+}
+
+bool worker::spin() noexcept {
+  const duration length = core_.options().spin;
+  if (length <= duration::zero()) return false;
+  const time_point now = monotonic_now();
+  const time_point until = std::min(add_saturated(now, length), timers_.empty() ? no_deadline : timers_.next_due());
+  do {
+    if (reactor_->in_flight() != 0) reactor_->poll();
+    if (ready() != 0 || !inbox_.empty() || core_.injected_count_.load(std::memory_order_relaxed) != 0) return true;
+    if (core_.shared() && find_work()) return true;
+    // The condition for going on may have changed.
+    if (nudged_.load(std::memory_order_relaxed) && nudged_.exchange(false, std::memory_order_seq_cst)) return true;
+  } while (monotonic_now() < until);
+  return false;
 }
 
 bool worker::find_work() noexcept {
@@ -355,11 +375,10 @@ void runtime_core::wake_one() noexcept {
 }
 
 void runtime_core::inject(promise_base& frame) noexcept {
-  {
-    const std::lock_guard guard(inject_lock_);
-    injected_.push_back(frame);
-    injected_count_.store(injected_count_.load(std::memory_order_relaxed) + 1, std::memory_order_seq_cst);
-  }
+  // Under the lock to the end: the frame may be the last thing for which the runtime, which is not this thread's, lives.
+  const std::lock_guard guard(inject_lock_);
+  injected_.push_back(frame);
+  injected_count_.store(injected_count_.load(std::memory_order_relaxed) + 1, std::memory_order_seq_cst);
   if (shared_) {
     wake_one();
   } else if (first().parked_.exchange(false, std::memory_order_seq_cst)) {
@@ -375,15 +394,12 @@ promise_base* runtime_core::take_injected() noexcept {
   return injected_.pop_front();
 }
 
-void runtime_core::report(const std::exception_ptr& exception) const noexcept {
-  if (options_.on_error) {
-    options_.on_error(exception);
-  } else {
-    report_to_stderr(exception);
+void runtime_core::report_to(void (*on_error)(const std::exception_ptr&) noexcept,
+                             const std::exception_ptr& exception) noexcept {
+  if (on_error) {
+    on_error(exception);
+    return;
   }
-}
-
-void runtime_core::report_to_stderr(const std::exception_ptr& exception) noexcept {
   try {
     std::rethrow_exception(exception);
   } catch (const std::exception& e) {

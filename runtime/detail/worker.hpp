@@ -69,6 +69,7 @@ class worker {
 
   void make_ready(promise_base& frame) noexcept;
   void make_ready_next(promise_base& frame) noexcept;
+  void make_ready_last(promise_base& frame) noexcept;
   void make_ready_spawned(promise_base& frame) noexcept;
   void drain_inbox() noexcept { inbox_.deliver_all(); }
 
@@ -105,6 +106,7 @@ class worker {
   void idle() noexcept;
   void idle_in_virtual_time() noexcept;
   bool find_work() noexcept;
+  bool spin() noexcept;
 
   runtime_core& core_;
   const unsigned index_;
@@ -146,8 +148,9 @@ class runtime_core {
 
   /// From a thread that is no worker of this runtime.
   void inject(promise_base& frame) noexcept;
-  void report(const std::exception_ptr& exception) const noexcept;
-  static void report_to_stderr(const std::exception_ptr& exception) noexcept;
+  /// To `on_error`, or when that is null, as one line to stderr.
+  static void report_to(void (*on_error)(const std::exception_ptr&) noexcept,
+                        const std::exception_ptr& exception) noexcept;
   void wake_first() noexcept;
   /// What a simulation found when everything waited; empty if it did not.
   [[nodiscard]] const std::string& deadlock_report() const noexcept { return deadlock_report_; }
@@ -165,7 +168,8 @@ class runtime_core {
     [[nodiscard]] bool empty_or_notify() noexcept { return drained_or_notify(); }
 
    private:
-    promise_base* drained() noexcept override {
+    promise_base* drained(optional_guard<spin_lock>& guard) noexcept override {
+      guard.unlock();
       env().runtime->wake_first();
       return nullptr;
     }

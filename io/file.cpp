@@ -1,0 +1,60 @@
+#include "file.hpp"
+
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <limits>
+#include <system_error>
+
+namespace weir {
+
+namespace {
+
+[[noreturn]] void fail(int error, const char* verb, const std::string& object) {
+  throw std::system_error(error, std::generic_category(), fmt::format("{} {}", verb, object));
+}
+
+}  // namespace
+
+file file::take(int number, std::string path, detail::file_access sequential) {
+  return {detail::descriptor_handle(
+              detail::descriptor::adopt(number, detail::descriptor::kind::file, std::move(path))),
+          sequential};
+}
+
+file file::adopt(int number, std::string name) {
+  detail::file_access sequential{};
+  const int wrong = detail::classify(number, detail::file_access::kernel_position,
+                                     detail::file_access::shared_stream, sequential);
+  if (wrong != 0) fail(-wrong, "adopt", name.empty() ? fmt::format("fd {}", number) : name);
+  return take(number, std::move(name), sequential);
+}
+
+std::uint64_t file::size() const {
+  if (!handle_) fail(EBADF, "size of", "a closed file");
+  struct stat status {};
+  if (::fstat(handle_.number(), &status) != 0) fail(errno, "size of", handle_.get()->name());
+  return static_cast<std::uint64_t>(status.st_size);
+}
+
+std::uint64_t file::position() const noexcept {
+  return handle_ ? handle_.get()->position().load(std::memory_order_relaxed) : 0;
+}
+
+void file::set_position(std::uint64_t offset) {
+  if (!handle_) fail(EBADF, "set_position of", "a closed file");
+  if (sequential_ != detail::file_access::own_position) fail(ESPIPE, "set_position of", handle_.get()->name());
+  if (offset > std::numeric_limits<std::int64_t>::max()) fail(EINVAL, "set_position of", handle_.get()->name());
+  handle_.get()->position().store(offset, std::memory_order_relaxed);
+}
+
+int file::release() noexcept {
+  if (handle_ && sequential_ == detail::file_access::own_position) {
+    static_cast<void>(::lseek(handle_.number(), static_cast<off_t>(position()), SEEK_SET));
+  }
+  return handle_.release();
+}
+
+}  // namespace weir

@@ -1,0 +1,38 @@
+#include "file_read.hpp"
+
+#include <limits>
+
+#include "../detail/ring_entry_impl.hpp"
+
+namespace weir::detail {
+
+bool file_read_operation::ready(const await_context& context) noexcept {
+  if (into_.empty()) return finish_empty(context);
+  // The ring would read and write a pipe whatever the offset, and takes the largest offset for "where the file stands".
+  if (how_ == file_access::unplaced || offset_ > std::numeric_limits<std::int64_t>::max()) {
+    set_result(how_ == file_access::unplaced ? -ESPIPE : -EINVAL);
+    return true;
+  }
+  return try_io(context);
+}
+
+void file_read_operation::prepare(ring_entry& entry) noexcept {
+  if (how_ == file_access::own_position) offset_ = target()->position().load(std::memory_order_relaxed);
+  const bool placed = how_ == file_access::at_offset || how_ == file_access::own_position;
+  io_uring_prep_read(raw(entry), fd(), into_.data(), transfer_size(into_.size()),
+                     placed ? offset_ : std::numeric_limits<std::uint64_t>::max());
+}
+
+int file_read_operation::attempt() noexcept {
+  if (how_ == file_access::own_position) offset_ = target()->position().load(std::memory_order_relaxed);
+  return read_file(fd(), how_, into_.data(), transfer_size(into_.size()), offset_);
+}
+
+bool file_read_operation::goes_on(int result) noexcept {
+  const auto moved = static_cast<std::size_t>(result);
+  if (how_ == file_access::own_position) target()->position().fetch_add(moved, std::memory_order_relaxed);
+  if (is_sequential(how_)) target()->set_bytes_read(moved);
+  return false;
+}
+
+}  // namespace weir::detail

@@ -1,0 +1,54 @@
+#include "file_write.hpp"
+
+#include <fmt/format.h>
+
+#include <limits>
+
+#include "../detail/ring_entry_impl.hpp"
+
+namespace weir::detail {
+
+bool file_write_core::begin_write(const await_context& context) noexcept {
+  if (from_.empty()) return finish_empty(context);
+  // The ring would read and write a pipe whatever the offset, and takes the largest offset for "where the file stands".
+  if (how_ == file_access::unplaced || offset_ > std::numeric_limits<std::int64_t>::max()) {
+    set_result(how_ == file_access::unplaced ? -ESPIPE : -EINVAL);
+    return true;
+  }
+  return try_io(context);
+}
+
+void file_write_core::prepare(ring_entry& entry) noexcept {
+  const std::span<const std::byte> rest = from_.subspan(done_);
+  std::uint64_t offset = std::numeric_limits<std::uint64_t>::max();
+  if (how_ == file_access::at_offset) offset = offset_ + done_;
+  if (how_ == file_access::own_position) offset = target()->position().load(std::memory_order_relaxed);
+  io_uring_prep_write(raw(entry), fd(), rest.data(), transfer_size(rest.size()), offset);
+}
+
+int file_write_core::attempt() noexcept {
+  const std::span<const std::byte> rest = from_.subspan(done_);
+  std::uint64_t offset = offset_ + done_;
+  if (how_ == file_access::own_position) offset = target()->position().load(std::memory_order_relaxed);
+  return write_file(fd(), how_, rest.data(), transfer_size(rest.size()), offset);
+}
+
+/// True while something is left to write.
+bool file_write_core::note(int result) noexcept {
+  const auto moved = static_cast<std::size_t>(result);
+  done_ += moved;
+  if (how_ == file_access::own_position) target()->position().fetch_add(moved, std::memory_order_relaxed);
+  if (is_sequential(how_)) target()->set_bytes_written(done_);
+  if (moved == 0) keep_name();  // for failed()
+  // A device that takes nothing and reports no error would be asked for ever.
+  return moved != 0 && done_ < from_.size();
+}
+
+failure file_write_all_operation::failed() const {
+  if (result() < 0) return failure_of(verb);
+  if (done() == size()) return {};
+  return {std::make_error_code(std::errc::io_error),
+          fmt::format("write_all {} after {} of {} bytes", object(), done(), size())};
+}
+
+}  // namespace weir::detail

@@ -1,0 +1,32 @@
+#include "wait_signal.hpp"
+
+#include <unistd.h>
+
+#include "../detail/ring_entry_impl.hpp"
+#include "../detail/signal_watch.hpp"
+
+namespace weir::detail {
+
+wait_signal_operation::wait_signal_operation(descriptor* events, std::shared_ptr<signal_watch> watch) noexcept
+    : io_awaitable(events), watch_(std::move(watch)) {}
+
+wait_signal_operation::wait_signal_operation(wait_signal_operation&& other) noexcept
+    : io_awaitable(other), watch_(std::move(other.watch_)) {}
+
+wait_signal_operation::~wait_signal_operation() = default;
+
+void wait_signal_operation::prepare(ring_entry& entry) noexcept {
+  io_uring_prep_read(raw(entry), fd(), &counter_, sizeof counter_, 0);
+}
+
+int wait_signal_operation::attempt() noexcept {
+  const ssize_t n = ::read(fd(), &counter_, sizeof counter_);
+  return n < 0 ? -errno : static_cast<int>(n);
+}
+
+bool wait_signal_operation::goes_on(int) noexcept {
+  taken_ = watch_->take();
+  return false;
+}
+
+}  // namespace weir::detail

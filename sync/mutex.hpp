@@ -1,0 +1,186 @@
+#pragma once
+
+#include <atomic>
+#include <coroutine>
+#include <utility>
+
+#include "../runtime/detail/config.hpp"
+#include "../runtime/detail/operation.hpp"
+#include "detail/state_lock.hpp"
+#include "detail/waiter.hpp"
+
+namespace weir {
+
+class mutex;
+
+namespace detail {
+class mutex_lock_operation;
+}
+
+/// Holds a mutex, or nothing; releases it at the end of its life. Move-only. It may be moved to another task or thread,
+/// and the lock with it.
+class [[nodiscard]] mutex_guard {
+ public:
+  mutex_guard() = default;
+  mutex_guard(mutex_guard&& other) noexcept;
+  mutex_guard& operator=(mutex_guard&& other) noexcept {
+    mutex_guard taken(std::move(other));
+    std::swap(mutex_, taken.mutex_);
+    return *this;
+  }
+  ~mutex_guard() {
+    if (mutex_) unlock();
+  }
+
+  /// Whether it holds a mutex.
+  explicit operator bool() const noexcept { return mutex_ != nullptr; }
+
+  /// Releases before the end of its life. It must hold a mutex. O(1).
+  void unlock() noexcept;
+
+ private:
+  friend class mutex;
+  friend class detail::mutex_lock_operation;
+  mutex_guard(mutex& held, const void* holder) noexcept;
+
+  mutex* mutex_ = nullptr;
+};
+
+namespace detail {
+
+class [[nodiscard]] mutex_lock_operation final : public operation_base, public waiting_leaf {
+ public:
+  using value_type = mutex_guard;
+
+  explicit mutex_lock_operation(mutex& target) noexcept : mutex_(target) {}
+  mutex_lock_operation(const mutex_lock_operation&) = default;
+  ~mutex_lock_operation() = default;
+
+  bool ready(const await_context& context) noexcept;
+  std::coroutine_handle<> start(const await_context& context) noexcept;
+  mutex_guard resume() noexcept;
+  result<mutex_guard> resume_result() noexcept { return result<mutex_guard>(std::in_place, resume()); }
+  [[nodiscard]] const char* name() const noexcept override { return "mutex::lock"; }
+
+ private:
+  std::coroutine_handle<> enqueue(const await_context& context) noexcept;
+  void request_stop(cancellation_cause) noexcept override;
+
+  mutex& mutex_;
+  const promise_base* task_ = nullptr;
+};
+
+}  // namespace detail
+
+/// One task or thread at a time.
+///
+///     auto guard = co_await m.lock();
+///     balance -= amount;
+///     co_await journal.write(amount);  // still held
+///
+/// Who waits is suspended, not spinning, and gets the lock first come, first served: unlocking hands it to the one that
+/// has waited longest, and nobody can come in between. Any task of any runtime and any plain thread may lock it, and a
+/// guard may be released elsewhere than it was gained. Not recursive: a task that locks what it holds would wait for
+/// itself; debug builds tell that, unless the guard has been moved meanwhile or came from try_lock().
+///
+/// Holding it across a co_await is what it is for. Where no co_await stands between lock and unlock, a std::mutex is
+/// right: it is as cheap, blocks a worker only as long as the section lasts, and is known to every tool. (Never hold a
+/// std::mutex across a co_await: the task may go on in another thread.)
+///
+/// Uncontended, locking and unlocking are one atomic instruction each. Allocates nothing. It must outlive its guards and
+/// all who wait (told in debug builds); the last one to unlock it may destroy it at once.
+class mutex {
+ public:
+  mutex() = default;
+  mutex(const mutex&) = delete;
+  mutex& operator=(const mutex&) = delete;
+  ~mutex() { WEIR_DETAIL_ASSERT(lock_.peek() == 0, "a mutex was destroyed while somebody holds it or waits for it"); }
+
+  /// Completes with a guard once the lock is had. Never fails.
+  ///
+  /// Cancelled while waiting: leaves the queue and stops. When the lock had been handed to it before, it completes all
+  /// the same. Under a token that is already cancelled it stops, even if the mutex is free. Allocates nothing; O(1).
+  [[nodiscard]] detail::mutex_lock_operation lock() noexcept WEIR_DETAIL_LIFETIMEBOUND {
+    return detail::mutex_lock_operation(*this);
+  }
+
+  /// A guard that holds the mutex, if nobody does, and otherwise nothing: `if (auto guard = m.try_lock()) ...`. O(1).
+  mutex_guard try_lock() noexcept WEIR_DETAIL_LIFETIMEBOUND {
+    return acquire() || acquire_if_free() ? mutex_guard(*this, nullptr) : mutex_guard();
+  }
+
+  /// lock() for a thread outside of every runtime, which it blocks; it queues among the tasks. On a worker it throws
+  /// std::logic_error where it would have to wait. Cannot be cancelled.
+  mutex_guard lock_blocking() WEIR_DETAIL_LIFETIMEBOUND {
+    if (!acquire()) block();
+    return mutex_guard(*this, this_thread());
+  }
+
+ private:
+  friend class mutex_guard;
+  friend class detail::mutex_lock_operation;
+  using state = detail::state_lock::state;
+  // Without `awaited` nobody waits; with it, maybe. Somebody who waits means that it is locked.
+  static constexpr state locked = 1;
+  static constexpr state awaited = 2;
+
+  bool acquire() noexcept {
+    state free = 0;
+    return lock_.change(free, locked);
+  }
+  bool acquire_if_free() noexcept;
+  void release() noexcept {
+    holder_.store(nullptr, std::memory_order_relaxed);
+    state alone = locked;
+    if (!lock_.change(alone, 0)) hand_over();
+  }
+  void hand_over() noexcept;
+  detail::admission enter(detail::waiter& w) noexcept;
+  void block();
+
+  /// Whether `task`, or a task that waits for it to return, holds the lock: then waiting would be for ever.
+  [[nodiscard]] bool held_along(const detail::promise_base& task) const noexcept;
+  /// An address that no other thread has.
+  static const void* this_thread() noexcept;
+
+  detail::state_lock lock_;
+  detail::waiter_queue waiting_;
+  // The frame or thread in which the lock was gained, as long as the guard stays where it was made; otherwise null. An
+  // address to compare with, never to follow.
+  std::atomic<const void*> holder_{nullptr};
+};
+
+inline mutex_guard::mutex_guard(mutex& held, const void* holder) noexcept : mutex_(&held) {
+  held.holder_.store(holder, std::memory_order_relaxed);
+}
+
+inline mutex_guard::mutex_guard(mutex_guard&& other) noexcept : mutex_(std::exchange(other.mutex_, nullptr)) {
+  if (mutex_) mutex_->holder_.store(nullptr, std::memory_order_relaxed);
+}
+
+inline void mutex_guard::unlock() noexcept {
+  WEIR_DETAIL_ASSERT(mutex_, "unlock() of a mutex_guard that holds nothing");
+  std::exchange(mutex_, nullptr)->release();
+}
+
+namespace detail {
+
+inline bool mutex_lock_operation::ready(const await_context& context) noexcept {
+  task_ = context.frame;
+  return may_complete_now(context) && mutex_.acquire();
+}
+
+inline std::coroutine_handle<> mutex_lock_operation::start(const await_context& context) noexcept {
+  WEIR_DETAIL_ASSERT(!mutex_.held_along(*context.frame),
+                     "a task locks a mutex that it already holds, and would wait for itself for ever: release the "
+                     "guard first, or pass it on");
+  return enqueue(context);
+}
+
+inline mutex_guard mutex_lock_operation::resume() noexcept {
+  finish();
+  return mutex_guard(mutex_, task_);
+}
+
+}  // namespace detail
+}  // namespace weir

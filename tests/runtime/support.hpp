@@ -1,0 +1,134 @@
+#pragma once
+
+#include <doctest/doctest.h>
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <exception>
+#include <memory>
+#include <mutex>
+#include <stdexcept>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <weir/weir.hpp>
+
+using namespace std::chrono_literals;
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define TEST_SANITIZED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define TEST_SANITIZED 1
+#endif
+#endif
+
+namespace test {
+
+#if defined(TEST_SANITIZED)
+inline constexpr bool sanitized = true;
+#else
+inline constexpr bool sanitized = false;
+#endif
+
+/// Sanitizers slow everything down: what is only repetition is done less often under them.
+constexpr int scaled(int plain, int under_sanitizers) { return sanitized ? under_sanitizers : plain; }
+
+using log = std::vector<std::string>;
+
+/// Writes its name into the log when it dies, with a "!" behind it when a stop destroys it.
+class mark {
+ public:
+  mark(log& to, std::string name) : to_(&to), name_(std::move(name)) {}
+  mark(mark&& other) noexcept : to_(std::exchange(other.to_, nullptr)), name_(std::move(other.name_)) {}
+  mark& operator=(mark&&) = delete;
+  ~mark() {
+    if (to_) to_->push_back(weir::unwinding() ? name_ + "!" : name_);
+  }
+
+ private:
+  log* to_;
+  std::string name_;
+};
+
+/// Counts how many of it live.
+class counted {
+ public:
+  counted() noexcept { ++alive; }
+  counted(const counted&) noexcept { ++alive; }
+  counted& operator=(const counted&) = default;
+  ~counted() { --alive; }
+  static inline std::atomic<int> alive{0};
+};
+
+/// Runs what `main` returns in a simulation of its own.
+template <class F>
+auto simulate(F main, std::uint64_t seed = 1) {
+  weir::simulation world{{.seed = seed}};
+  return world.run(main());
+}
+
+/// What reached runtime_options::on_error, in order.
+class unobserved {
+ public:
+  unobserved() { take(); }
+  unobserved(const unobserved&) = delete;
+  unobserved& operator=(const unobserved&) = delete;
+
+  static void hook(const std::exception_ptr& exception) noexcept {
+    const std::lock_guard guard(mutex_);
+    seen_.push_back(what(exception));
+  }
+  static log take() {
+    const std::lock_guard guard(mutex_);
+    return std::exchange(seen_, {});
+  }
+  static std::string what(const std::exception_ptr& exception) {
+    try {
+      std::rethrow_exception(exception);
+    } catch (const std::exception& e) {
+      return e.what();
+    } catch (...) {
+      return "?";
+    }
+  }
+
+ private:
+  static inline std::mutex mutex_;
+  static inline log seen_;
+};
+
+/// The same as simulate(), with unobserved::hook as on_error.
+template <class F>
+auto simulate_reporting(F main, std::uint64_t seed = 1) {
+  weir::runtime world = weir::runtime_access::make({.on_error = unobserved::hook}, {.enabled = true, .seed = seed});
+  return world.block_on(main());
+}
+
+/// Runs `body` in a process of its own and returns what it wrote to stderr before it aborted; empty if it did not.
+std::string last_words_of(void (*body)());
+
+// ---- small tasks that many tests use
+
+inline weir::task<> nap(weir::duration length) { co_await weir::sleep_for(length); }
+
+template <class T>
+weir::task<T> after(weir::duration length, T value) {
+  co_await weir::sleep_for(length);
+  co_return std::move(value);
+}
+
+inline weir::task<int> fail_after(weir::duration length, const char* what) {
+  co_await weir::sleep_for(length);
+  throw std::runtime_error(what);
+}
+
+/// Sleeps until it is stopped, and says so.
+inline weir::task<> stuck(log& to, const char* name) {
+  mark last(to, name);
+  co_await weir::sleep_until(weir::time_point::max());
+}
+
+}  // namespace test
