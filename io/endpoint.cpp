@@ -135,7 +135,7 @@ std::size_t std::hash<weir::endpoint>::operator()(const weir::endpoint& value) c
   // FNV-1a over the native form, which has no padding that is not zero.
   alignas(8) std::array<unsigned char, 128> native{};
   const std::size_t size = value.to_native(native.data());
-  std::size_t hash = 14695981039346656037u;
-  for (std::size_t i = 0; i < size; ++i) hash = (hash ^ native[i]) * 1099511628211u;
-  return hash;
+  std::size_t value_hash = 14695981039346656037u;
+  for (std::size_t i = 0; i < size; ++i) value_hash = (value_hash ^ native[i]) * 1099511628211u;
+  return value_hash;
 }

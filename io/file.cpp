@@ -19,22 +19,21 @@ namespace {
 }  // namespace
 
 file file::take(int number, std::string path, detail::file_access sequential) {
-  return {detail::descriptor_handle(
-              detail::descriptor::adopt(number, detail::descriptor::kind::file, std::move(path))),
+  return {detail::descriptor_handle(detail::descriptor::adopt(number, detail::descriptor::kind::file, std::move(path))),
           sequential};
 }
 
 file file::adopt(int number, std::string name) {
   detail::file_access sequential{};
-  const int wrong = detail::classify(number, detail::file_access::kernel_position,
-                                     detail::file_access::shared_stream, sequential);
+  const int wrong =
+      detail::classify(number, detail::file_access::kernel_position, detail::file_access::shared_stream, sequential);
   if (wrong != 0) fail(-wrong, "adopt", name.empty() ? fmt::format("fd {}", number) : name);
   return take(number, std::move(name), sequential);
 }
 
 std::uint64_t file::size() const {
   if (!handle_) fail(EBADF, "size of", "a closed file");
-  struct stat status {};
+  struct stat status{};
   if (::fstat(handle_.number(), &status) != 0) fail(errno, "size of", handle_.get()->name());
   return static_cast<std::uint64_t>(status.st_size);
 }

@@ -53,8 +53,8 @@ class file {
     return {std::move(path), mode, permissions};
   }
 
-  /// Completes with the number of bytes read at `offset`: what one call gives, 0 at the end of the file (or for an empty
-  /// buffer). Leaves the position alone; any number at once. ESPIPE for what streams.
+  /// Completes with the number of bytes read at `offset`: what one call gives, 0 at the end of the file (or for an
+  /// empty buffer). Leaves the position alone; any number at once. ESPIPE for what streams.
   [[nodiscard]] auto read_at(std::span<std::byte> into, std::uint64_t offset) noexcept {
     return detail::file_read_operation(handle_.get(), placed(), into, offset);
   }

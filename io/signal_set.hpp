@@ -27,8 +27,8 @@ class signal_set {
   ~signal_set();
 
   /// Completes with the number of a signal that has come; at once when one came before. Each signal completes one wait,
-  /// as many as the kernel has delivered (it merges those that come while one of the same number is pending); signals of
-  /// different numbers in no particular order. Several tasks may wait. Cancelled: no signal is used up. Allocates
+  /// as many as the kernel has delivered (it merges those that come while one of the same number is pending); signals
+  /// of different numbers in no particular order. Several tasks may wait. Cancelled: no signal is used up. Allocates
   /// nothing.
   [[nodiscard]] auto wait() noexcept { return detail::wait_signal_operation(events_.get(), watch_); }
 

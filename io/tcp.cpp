@@ -118,8 +118,8 @@ tcp_listener tcp_listener::adopt(int number) {
     fail("adopt", fmt::format("fd {} as a listener", number));
   }
   std::string name = local_of(number, fmt::format("fd {}", number)).to_string();
-  return tcp_listener(detail::descriptor_handle(
-      detail::descriptor::adopt(number, detail::descriptor::kind::socket, std::move(name))));
+  return tcp_listener(
+      detail::descriptor_handle(detail::descriptor::adopt(number, detail::descriptor::kind::socket, std::move(name))));
 }
 
 }  // namespace weir

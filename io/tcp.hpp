@@ -18,8 +18,8 @@ namespace weir {
 /// Which way of a stream.
 enum class direction : std::uint8_t { read, write, both };
 
-/// A TCP connection. Move-only; the destructor closes it. One task may read and one may write at the same time; a second
-/// reader or writer is told (EBUSY). Buffers must live until the operation has ended.
+/// A TCP connection. Move-only; the destructor closes it. One task may read and one may write at the same time; a
+/// second reader or writer is told (EBUSY). Buffers must live until the operation has ended.
 ///
 /// Errors are std::system_error with a sentence such as "read 127.0.0.1:80: Connection reset by peer". Operations
 /// allocate nothing. TCP_NODELAY is on.

@@ -26,9 +26,9 @@ class [[nodiscard]] as_result_operation final : public operation_base {
 
 }  // namespace detail
 
-/// Completes with a result<T> that tells how `op` ended: its value, its exception, `timed_out` or `cancelled` of a scope
-/// inside it. It cannot swallow a cancellation from outside: then it does not complete at all, the task is stopped.
-/// For leaves (I/O, sleeps, channels) no exception object is made. Allocates nothing.
+/// Completes with a result<T> that tells how `op` ended: its value, its exception, `timed_out` or `cancelled` of a
+/// scope inside it. It cannot swallow a cancellation from outside: then it does not complete at all, the task is
+/// stopped. For leaves (I/O, sleeps, channels) no exception object is made. Allocates nothing.
 template <detail::operation Op>
   requires(!std::is_lvalue_reference_v<Op>)
 auto as_result(Op&& op) {

@@ -70,8 +70,8 @@ class with_cancellation_operation;
 
 }  // namespace detail
 
-/// A view of a cancellation: asks whether it was requested. A pointer in size; valid while the source, or the scope that
-/// it was taken from, lives. A default-made token is never cancelled.
+/// A view of a cancellation: asks whether it was requested. A pointer in size; valid while the source, or the scope
+/// that it was taken from, lives. A default-made token is never cancelled.
 class cancellation_token {
  public:
   cancellation_token() = default;
@@ -117,8 +117,7 @@ class cancellation_source {
 template <class F>
 class [[nodiscard]] cancellation_callback final : private detail::callback_node {
  public:
-  cancellation_callback(cancellation_token token, F callback)
-      : state_(token.state_), callback_(std::move(callback)) {
+  cancellation_callback(cancellation_token token, F callback) : state_(token.state_), callback_(std::move(callback)) {
     if (state_) state_->add(*this);
   }
   cancellation_callback(const cancellation_callback&) = delete;

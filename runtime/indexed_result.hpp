@@ -11,9 +11,9 @@ namespace weir {
 template <class... Ts>
 class indexed_result {
   template <class T>
-  using stored = std::conditional_t<
-      std::is_void_v<T>, std::monostate,
-      std::conditional_t<std::is_reference_v<T>, std::add_pointer_t<std::remove_reference_t<T>>, T>>;
+  using stored =
+      std::conditional_t<std::is_void_v<T>, std::monostate,
+                         std::conditional_t<std::is_reference_v<T>, std::add_pointer_t<std::remove_reference_t<T>>, T>>;
   using variant = std::variant<stored<Ts>...>;
 
  public:

@@ -24,7 +24,6 @@ class offload_core : public leaf, private offload_job {
   offload_core(const offload_core& other) noexcept : leaf(other), offload_job(other) {}
   ~offload_core() = default;
 
-  bool run_inline(const await_context& context) noexcept;
   void submit(const await_context& context) noexcept;
 
  private:
@@ -38,9 +37,9 @@ class offload_core : public leaf, private offload_job {
 };
 
 template <class F>
-using offload_result_t = typename std::conditional_t<std::invocable<F&, cancellation_token>,
-                                                     std::invoke_result<F&, cancellation_token>,
-                                                     std::invoke_result<F&>>::type;
+using offload_result_t =
+    typename std::conditional_t<std::invocable<F&, cancellation_token>, std::invoke_result<F&, cancellation_token>,
+                                std::invoke_result<F&>>::type;
 
 template <class F>
 class [[nodiscard]] offload_operation final : public operation_base, public offload_core {
@@ -54,7 +53,7 @@ class [[nodiscard]] offload_operation final : public operation_base, public offl
       : operation_base(), offload_core(other), function_(std::move(other.function_)) {}
   ~offload_operation() = default;
 
-  bool ready(const await_context& context) noexcept { return run_inline(context); }
+  bool ready(const await_context&) const noexcept { return false; }
   std::coroutine_handle<> start(const await_context& context) noexcept {
     submit(context);
     return std::noop_coroutine();
@@ -76,8 +75,8 @@ class [[nodiscard]] offload_operation final : public operation_base, public offl
     }));
   }
   void refuse() noexcept override {
-    result_.emplace(failure(std::make_error_code(std::errc::resource_unavailable_try_again),
-                            "offload: no thread can be started"));
+    result_.emplace(
+        failure(std::make_error_code(std::errc::resource_unavailable_try_again), "offload: no thread can be started"));
   }
 
   F function_;

@@ -20,8 +20,7 @@ class failure {
   /// An error of an operation: `sentence` is what the exception would say before the code's own message.
   failure(std::error_code code, std::string sentence)
       : kind_(kind::code), code_(code), sentence_(std::move(sentence)) {}
-  explicit failure(std::exception_ptr exception) noexcept
-      : kind_(kind::exception), exception_(std::move(exception)) {}
+  explicit failure(std::exception_ptr exception) noexcept : kind_(kind::exception), exception_(std::move(exception)) {}
   static failure timeout() noexcept { return failure(kind::timed_out, cancellation_cause::deadline); }
   static failure cancellation(cancellation_cause cause) noexcept { return failure(kind::cancelled, cause); }
 

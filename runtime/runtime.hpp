@@ -37,8 +37,8 @@ struct runtime_options {
   /// Gets every exception that nobody else will see (a spawned task's whose handle was dropped, a loser's in when_any).
   /// Called on a worker, or by whoever drops the last handle; must not throw. Null: one line on stderr.
   void (*on_error)(const std::exception_ptr&) noexcept = nullptr;
-  /// Leave SIGPIPE as it is. By default a runtime sets it to "ignore" when it was at its default action, because writing
-  /// to a pipe whose reader has gone would end the process.
+  /// Leave SIGPIPE as it is. By default a runtime sets it to "ignore" when it was at its default action, because
+  /// writing to a pipe whose reader has gone would end the process.
   bool keep_sigpipe = false;
 };
 static_assert(std::is_trivially_destructible_v<runtime_options>);

@@ -46,9 +46,9 @@ class [[nodiscard]] shielded_operation final : public operation_base, public bou
 
 }  // namespace detail
 
-/// Runs `op` to its end, hidden from the token and deadline that the task inherits: for what must not be left half done.
-/// Completes with what `op` completes with; afterwards a cancellation that came meanwhile is seen by the next leaf. Give
-/// `op` a with_timeout of its own when it may take long. Allocates nothing.
+/// Runs `op` to its end, hidden from the token and deadline that the task inherits: for what must not be left half
+/// done. Completes with what `op` completes with; afterwards a cancellation that came meanwhile is seen by the next
+/// leaf. Give `op` a with_timeout of its own when it may take long. Allocates nothing.
 template <detail::operation Op>
   requires(!std::is_lvalue_reference_v<Op>)
 auto shielded(Op&& op) {

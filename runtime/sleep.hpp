@@ -69,7 +69,8 @@ auto sleep_for(std::chrono::duration<Rep, Period> length) noexcept {
 /// Completes at `due`, or at once when that has passed.
 inline auto sleep_until(time_point due) noexcept { return detail::sleep_operation(due); }
 
-/// Lets everything that is ready on this worker now run first (in a simulation the seed decides). A cancelled task stops here. Allocates nothing.
+/// Lets everything that is ready on this worker now run first (in a simulation the seed decides). A cancelled task
+/// stops here. Allocates nothing.
 inline auto yield() noexcept { return detail::yield_operation(true); }
 
 /// For long computations: stops here when the task is cancelled, yields when its budget is used up, and otherwise costs

@@ -162,8 +162,8 @@ class spawned_call final : public spawned<T> {
   template <class G, class... As>
   explicit spawned_call(G&& callable, As&&... args) {
     call_.emplace(std::forward<G>(callable), std::forward<As>(args)...);
-    this->body_ = std::apply([this](auto&... as) { return std::invoke(call_->callable, std::move(as)...); },
-                             call_->arguments);
+    this->body_ =
+        std::apply([this](auto&... as) { return std::invoke(call_->callable, std::move(as)...); }, call_->arguments);
   }
 
  private:

@@ -37,8 +37,7 @@ class awaiting_promise : public promise_base {
 
   template <operation Op>
     requires(!std::is_lvalue_reference_v<Op>)
-  operation_awaiter<Op> await_transform(Op&& op,
-                                        std::source_location here = std::source_location::current()) noexcept {
+  operation_awaiter<Op> await_transform(Op&& op, std::source_location here = std::source_location::current()) noexcept {
     awaiting_at = here;
     return operation_awaiter<Op>(op, *this);
   }
@@ -47,8 +46,7 @@ class awaiting_promise : public promise_base {
 
   template <class Awaitable>
     requires(!operation<Awaitable>)
-  auto await_transform(Awaitable&& foreign,
-                       std::source_location here = std::source_location::current()) {
+  auto await_transform(Awaitable&& foreign, std::source_location here = std::source_location::current()) {
     awaiting_at = here;
     return foreign_awaiter<Awaitable>(std::forward<Awaitable>(foreign), *this);
   }

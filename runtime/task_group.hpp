@@ -104,7 +104,7 @@ class task_group : private detail::group_core, private detail::boundary {
   [[nodiscard]] const char* name() const noexcept final { return "task_group"; }
 
   enum class waits : std::uint8_t { joiner, scope, unwinding };
-  waits waits_ = waits::scope;  // for the last child; written before it is asked for
+  waits waits_ = waits::scope;                      // for the last child; written before it is asked for
   detail::group_join_operation* joiner_ = nullptr;  // guarded by lock_
   detail::unwind_point unwinding_{};
   bool body_stopped_ = false;
@@ -125,8 +125,7 @@ class [[nodiscard]] group_operation final : public operation_base, private task_
       : task_group(isolate ? on_failure::isolate : on_failure::cancel_all),
         isolate_(isolate),
         body_(std::forward<G>(body)) {}
-  group_operation(group_operation&& other) noexcept
-      : group_operation(other.isolate_, std::move(other.body_)) {}
+  group_operation(group_operation&& other) noexcept : group_operation(other.isolate_, std::move(other.body_)) {}
   ~group_operation() = default;
 
   bool ready(const await_context&) const noexcept { return false; }
@@ -161,8 +160,8 @@ class [[nodiscard]] group_operation final : public operation_base, private task_
 };
 
 template <class F>
-concept group_body = std::invocable<std::decay_t<F>&, task_group&> &&
-                     is_task<std::invoke_result_t<std::decay_t<F>&, task_group&>>;
+concept group_body =
+    std::invocable<std::decay_t<F>&, task_group&> && is_task<std::invoke_result_t<std::decay_t<F>&, task_group&>>;
 
 }  // namespace detail
 

@@ -83,8 +83,8 @@ class [[nodiscard]] any_operation final : public operation_base, private any_cor
 
 /// Runs all operations at once, each as a strand of its own. The first to end, by value or by exception, decides: the
 /// others are stopped and joined, then it completes with an indexed_result that tells which it was, or rethrows. The
-/// losers' values are destroyed; their late failures go to runtime_options::on_error. To lose nothing that was received,
-/// use select. Cancelled: all are stopped and joined.
+/// losers' values are destroyed; their late failures go to runtime_options::on_error. To lose nothing that was
+/// received, use select. Cancelled: all are stopped and joined.
 template <detail::operation... Ops>
   requires(sizeof...(Ops) > 0 && (!std::is_lvalue_reference_v<Ops> && ...))
 auto when_any(Ops&&... ops) {

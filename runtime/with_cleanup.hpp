@@ -87,7 +87,11 @@ class [[nodiscard]] cleanup_operation final : public operation_base, private cle
   cleanup_operation(task<T>&& inner, G&& fn, duration limit)
       : inner_(std::move(inner)), fn_(std::forward<G>(fn)), limit_(limit) {}
   cleanup_operation(cleanup_operation&& other) noexcept
-      : operation_base(), cleanup_core(), inner_(std::move(other.inner_)), fn_(std::move(other.fn_)), limit_(other.limit_) {}
+      : operation_base(),
+        cleanup_core(),
+        inner_(std::move(other.inner_)),
+        fn_(std::move(other.fn_)),
+        limit_(other.limit_) {}
   ~cleanup_operation() = default;
 
   bool ready(const await_context&) const noexcept { return false; }
@@ -117,10 +121,11 @@ class [[nodiscard]] cleanup_operation final : public operation_base, private cle
 
 }  // namespace detail
 
-/// Runs `op`, then the task `fn(const cleanup_outcome&)`, whether `op` completed, threw or was stopped; then that outcome
-/// goes on. The cleanup is shielded from the cancellation that stopped `op` and may take `limit`, after which it is
-/// stopped itself. A failure of the cleanup replaces a value; beside an exception or a stop it goes to
-/// runtime_options::on_error. When `fn` runs, `op` and its locals are gone if it was stopped. Two frames more than `op`.
+/// Runs `op`, then the task `fn(const cleanup_outcome&)`, whether `op` completed, threw or was stopped; then that
+/// outcome goes on. The cleanup is shielded from the cancellation that stopped `op` and may take `limit`, after which
+/// it is stopped itself. A failure of the cleanup replaces a value; beside an exception or a stop it goes to
+/// runtime_options::on_error. When `fn` runs, `op` and its locals are gone if it was stopped. Two frames more than
+/// `op`.
 template <detail::operation Op, class F, class Rep, class Period>
   requires(!std::is_lvalue_reference_v<Op>)
 auto with_cleanup(Op&& op, F&& fn, std::chrono::duration<Rep, Period> limit) {

@@ -81,7 +81,8 @@ class [[nodiscard]] timeout_operation final : public cancelling_scope<Op>, priva
 
 /// Runs `op` (a task or any operation) for at most `length`; completes with what it completes with. When the time runs
 /// out first, `op` is stopped, and once that is done timed_out is thrown. A value that comes late all the same is
-/// delivered. A length of zero or less has run out at once, but `op` still runs up to its first leaf.
+/// delivered. A length of zero or less has run out at once, but `op` still runs up to its first leaf, and completes
+/// when it is a leaf itself that need not wait.
 ///
 /// Cancellation from outside stops `op` and goes past. Nested: the nearer deadline wins. Allocates nothing; O(1).
 template <class Rep, class Period, detail::operation Op>

@@ -82,9 +82,7 @@ std::coroutine_handle<> event_wait_operation::start(const await_context& context
   return wait_for(context, [this] { return event_.enter(*this); });
 }
 
-void event_wait_operation::request_stop(cancellation_cause) noexcept {
-  withdraw_from(event_.waiting_, event_.lock_);
-}
+void event_wait_operation::request_stop(cancellation_cause) noexcept { withdraw_from(event_.waiting_, event_.lock_); }
 
 }  // namespace detail
 }  // namespace weir

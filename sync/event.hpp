@@ -2,6 +2,7 @@
 
 #include <coroutine>
 #include <cstdint>
+#include <utility>
 
 #include "../runtime/detail/config.hpp"
 #include "../runtime/detail/operation.hpp"
@@ -52,8 +53,8 @@ enum class reset_mode : std::uint8_t {
 ///
 /// A manual event is a gate: once set() it lets through all who wait and all who come, until reset(). An automatic one
 /// is a turnstile: each set() lets one waiter through, the one that has waited longest; when nobody waits the signal is
-/// kept for the next to come. One signal is kept, not a count: set() of an event that is set changes nothing. (To count,
-/// use a semaphore; to hand over values, a channel.)
+/// kept for the next to come. One signal is kept, not a count: set() of an event that is set changes nothing. (To
+/// count, use a semaphore; to hand over values, a channel.)
 ///
 /// What was done before set() is seen by whoever it lets through. Any thread may call any member, in or out of a
 /// runtime, and tasks of several runtimes may wait for one event. Allocates nothing.
@@ -86,8 +87,8 @@ class event {
   /// Never fails.
   ///
   /// Cancelled while waiting: leaves the queue and stops; no signal is used up. When a signal had been handed to it
-  /// before, it completes all the same. Under a token that is already cancelled it stops, set or not. Allocates nothing;
-  /// O(1).
+  /// before, it completes all the same. Under a token that is already cancelled it stops, set or not. Allocates
+  /// nothing; O(1).
   [[nodiscard]] detail::event_wait_operation wait() noexcept WEIR_DETAIL_LIFETIMEBOUND {
     return detail::event_wait_operation(*this);
   }

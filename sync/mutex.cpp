@@ -68,9 +68,7 @@ std::coroutine_handle<> mutex_lock_operation::enqueue(const await_context& conte
   return wait_for(context, [this] { return mutex_.enter(*this); });
 }
 
-void mutex_lock_operation::request_stop(cancellation_cause) noexcept {
-  withdraw_from(mutex_.waiting_, mutex_.lock_);
-}
+void mutex_lock_operation::request_stop(cancellation_cause) noexcept { withdraw_from(mutex_.waiting_, mutex_.lock_); }
 
 }  // namespace detail
 }  // namespace weir

@@ -44,13 +44,14 @@ class descriptor final : private message {
   [[nodiscard]] std::string name() const;
   [[nodiscard]] const endpoint& peer() const noexcept { return peer_; }
 
-  /// Operations enter and leave. 0, or the error to complete with: ECANCELED when it is closed, EBUSY when somebody else
-  /// is reading or writing already.
+  /// Operations enter and leave. 0, or the error to complete with: ECANCELED when it is closed, EBUSY when somebody
+  /// else is reading or writing already.
   int enter(io_leaf& op, io_use use, const runtime_core& runtime) noexcept;
   /// True when the descriptor is being closed: then it may be gone.
   bool leave(io_leaf& op, io_use use) noexcept;
 
-  /// The owner is done with it: sockets are shut down at once, operations cancelled; this object may be gone afterwards.
+  /// The owner is done with it: sockets are shut down at once, operations cancelled; this object may be gone
+  /// afterwards.
   void close() noexcept;
   /// The owner takes the number back; nothing may be in flight. This object is gone afterwards.
   int release() noexcept;

@@ -38,11 +38,11 @@ class epoll_reactor final : public reactor, private blocking_host {
   /// What is known of the descriptor that has a number. It begins with the descriptor's registration; operations wait
   /// only while their direction is not ready.
   struct watch {
-    std::uint64_t serial = 0;               // of the registered descriptor, 0: none
-    std::array<io_leaf*, 2> waiting{};      // by direction: the first of a ring of operations, first come, first served
-    std::array<bool, 2> ready{};            // by direction: an attempt may succeed
-    bool short_is_empty = true;             // see attempt()
-    std::uint8_t unclaimed = 0;             // events in a row that nobody here had waited for
+    std::uint64_t serial = 0;           // of the registered descriptor, 0: none
+    std::array<io_leaf*, 2> waiting{};  // by direction: the first of a ring of operations, first come, first served
+    std::array<bool, 2> ready{};        // by direction: an attempt may succeed
+    bool short_is_empty = true;         // see attempt()
+    std::uint8_t unclaimed = 0;         // events in a row that nobody here had waited for
   };
 
   /// Closes its number.
@@ -81,11 +81,11 @@ class epoll_reactor final : public reactor, private blocking_host {
 
   const owned_number epoll_;
   const owned_number wake_;
-  bool microseconds_ = false;      // the kernel has epoll_pwait2
-  bool woken_ = false;             // poll() met a wake-up: the next wait() must not wait
-  std::vector<watch> watches_;     // by number
+  bool microseconds_ = false;   // the kernel has epoll_pwait2
+  bool woken_ = false;          // poll() met a wake-up: the next wait() must not wait
+  std::vector<watch> watches_;  // by number
   std::size_t in_flight_ = 0;
-  std::size_t waiting_ = 0;        // of those, the ones that wait for a descriptor
+  std::size_t waiting_ = 0;  // of those, the ones that wait for a descriptor
   io_leaf* first_completed_ = nullptr;
   io_leaf* last_completed_ = nullptr;
 };

@@ -46,7 +46,7 @@ int write_shared(int number, const std::byte* from, unsigned size) noexcept {
 }  // namespace
 
 int classify(int number, file_access kept, file_access streaming, file_access& how) noexcept {
-  struct stat status {};
+  struct stat status{};
   if (::fstat(number, &status) != 0) return -errno;
   how = S_ISREG(status.st_mode) || S_ISBLK(status.st_mode) ? kept : streaming;
   return S_ISDIR(status.st_mode) ? -EISDIR : 0;

@@ -49,6 +49,8 @@ void io_leaf::start_io(const await_context& context) noexcept {
   owner_ = current_worker();
   bind(context);
   if (stop() && !stop()->arm(*this)) {
+    // It has moved nothing, and whoever asks the descriptor is to hear that.
+    if (!entered_) static_cast<void>(enter(context));
     static_cast<void>(leave(0));
     take_delivery();
     complete_stopped();

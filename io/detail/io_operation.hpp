@@ -14,10 +14,11 @@
 
 namespace weir::detail {
 
-/// A submission entry of io_uring, to be seen as such only by the files that know the kernel's names (ring_entry_impl.hpp).
+/// A submission entry of io_uring, to be seen as such only by the files that know the kernel's names
+/// (ring_entry_impl.hpp).
 struct ring_entry;
 
-class blocking_step;
+class blocking_step;  // NOLINT(cppcoreguidelines-virtual-class-destructor): it is final
 
 /// What an operation waits for where there is no ring.
 enum class readiness : std::uint8_t {
@@ -53,7 +54,8 @@ class io_leaf : public leaf, public io_operation, public list_hook {
   void completed(int result, std::uint32_t flags) noexcept final;
   /// The descriptor is being closed under the operation. Any thread, under the descriptor's lock.
   void cancel_for_close() noexcept;
-  /// Keeps the object's name for the failure's sentence: once the operation has left its descriptor, that may be closed.
+  /// Keeps the object's name for the failure's sentence: once the operation has left its descriptor, that may be
+  /// closed.
   void keep_name() noexcept;
 
   // For the reactor that has the operation.

@@ -23,7 +23,7 @@ constexpr int signal_limit = NSIG;
 
 struct watched_signal {
   std::atomic<signal_watch::entry*> first{nullptr};
-  struct sigaction before {};  // set while `first` is not null, before the handler is in place
+  struct sigaction before{};  // set while `first` is not null, before the handler is in place
 };
 
 // What the handler reads. It must outlive every thread, so nothing destroys it.
@@ -94,7 +94,7 @@ void watch(signal_watch::entry& e) {
   }
   here.first.store(&e, std::memory_order_seq_cst);
   if (first) return;
-  struct sigaction ours {};
+  struct sigaction ours{};
   ours.sa_handler = on_signal;
   ours.sa_flags = SA_RESTART | SA_ONSTACK;
   sigfillset(&ours.sa_mask);
@@ -111,7 +111,7 @@ void unwatch(signal_watch::entry& e) noexcept {
   if (first == &e && !next) {
     // Before the list is empty, so that no signal falls between two stools. A handler that somebody else has put in
     // place of ours stays.
-    struct sigaction current {};
+    struct sigaction current{};
     if (::sigaction(e.signal, nullptr, &current) == 0 && (current.sa_flags & SA_SIGINFO) == 0 &&
         current.sa_handler == on_signal) {
       ::sigaction(e.signal, &here.before, nullptr);

@@ -35,8 +35,8 @@ class signal_watch {
  private:
   std::unique_ptr<entry[]> entries_;
   std::size_t size_ = 0;
-  std::size_t watched_ = 0;              // the first so many are in their lists
-  std::atomic<std::size_t> start_{0};    // where take() looks first, so that no signal starves another
+  std::size_t watched_ = 0;            // the first so many are in their lists
+  std::atomic<std::size_t> start_{0};  // where take() looks first, so that no signal starves another
 };
 
 /// "SIGINT, SIGTERM"

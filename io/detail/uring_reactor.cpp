@@ -109,12 +109,12 @@ std::unique_ptr<uring_reactor> uring_reactor::create(const reactor_options& opti
   constexpr unsigned common = IORING_SETUP_CLAMP | IORING_SETUP_CQSIZE;
   constexpr std::array<unsigned, 5> chain = {
       common | IORING_SETUP_SUBMIT_ALL | IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN |
-          IORING_SETUP_TASKRUN_FLAG,                                                                   // 6.1
+          IORING_SETUP_TASKRUN_FLAG,  // 6.1
       common | IORING_SETUP_SUBMIT_ALL | IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_COOP_TASKRUN |
-          IORING_SETUP_TASKRUN_FLAG,                                                                   // 6.0
-      common | IORING_SETUP_SUBMIT_ALL | IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG,        // 5.19
-      common | IORING_SETUP_SUBMIT_ALL,                                                                // 5.18
-      common,                                                                                          // 5.11
+          IORING_SETUP_TASKRUN_FLAG,                                                             // 6.0
+      common | IORING_SETUP_SUBMIT_ALL | IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG,  // 5.19
+      common | IORING_SETUP_SUBMIT_ALL,                                                          // 5.18
+      common,                                                                                    // 5.11
   };
 
   std::unique_ptr<uring_reactor> made(new uring_reactor());
@@ -293,8 +293,7 @@ void uring_reactor::fill_from_queues() noexcept {
 int uring_reactor::enter(unsigned wanted, const __kernel_timespec* timeout) noexcept {
   store_release(ring_.sq.ktail, tail_);
   unsigned flags = 0;
-  if (wanted != 0 || deferred_ || has_task_run_flag_ ||
-      (load_acquire(ring_.sq.kflags) & IORING_SQ_CQ_OVERFLOW) != 0) {
+  if (wanted != 0 || deferred_ || has_task_run_flag_ || (load_acquire(ring_.sq.kflags) & IORING_SQ_CQ_OVERFLOW) != 0) {
     flags |= IORING_ENTER_GETEVENTS;
   }
   io_uring_getevents_arg arg{};

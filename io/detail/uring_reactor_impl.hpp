@@ -13,8 +13,9 @@
 
 namespace weir::detail {
 
-/// I/O over io_uring. Operations are queued in the submission ring and handed in together with the wait for completions,
-/// in one io_uring_enter. The ring is used by its own thread only; wake() writes to an eventfd that the ring reads.
+/// I/O over io_uring. Operations are queued in the submission ring and handed in together with the wait for
+/// completions, in one io_uring_enter. The ring is used by its own thread only; wake() writes to an eventfd that the
+/// ring reads.
 ///
 /// The submission ring is filled here rather than through liburing's helpers, so that an error of enter never makes the
 /// two disagree about what was taken: what is pending is always our tail less the kernel's head.
@@ -64,8 +65,8 @@ class uring_reactor final : public reactor {
 
   io_uring ring_{};
   bool ring_open_ = false;
-  unsigned tail_ = 0;            // of the submission ring: entries up to here are filled in
-  bool deferred_ = false;        // completions appear only inside enter
+  unsigned tail_ = 0;      // of the submission ring: entries up to here are filled in
+  bool deferred_ = false;  // completions appear only inside enter
   bool has_task_run_flag_ = false;
   bool no_iowait_ = false;
   int wake_fd_ = -1;
@@ -73,9 +74,9 @@ class uring_reactor final : public reactor {
   bool wake_armed_ = false;
   bool wakeable_ = false;  // the eventfd is read for as long as this is set
   std::size_t in_flight_ = 0;
-  leaf_queue waiting_;     // operations for which there was no entry
-  leaf_queue uncancelled_; // submitted operations for whose cancel there was no entry
-  leaf_queue withdrawn_;   // cancelled before they got an entry: to be completed at the next turn
+  leaf_queue waiting_;      // operations for which there was no entry
+  leaf_queue uncancelled_;  // submitted operations for whose cancel there was no entry
+  leaf_queue withdrawn_;    // cancelled before they got an entry: to be completed at the next turn
 };
 
 }  // namespace weir::detail

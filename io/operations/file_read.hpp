@@ -27,9 +27,7 @@ class [[nodiscard]] file_read_operation final
   [[nodiscard]] readiness needs() const noexcept override {
     return is_stream(how_) ? readiness::input : readiness::blocking;
   }
-  [[nodiscard]] io_use use() const noexcept override {
-    return is_sequential(how_) ? io_use::reading : io_use::other;
-  }
+  [[nodiscard]] io_use use() const noexcept override { return is_sequential(how_) ? io_use::reading : io_use::other; }
   bool goes_on(int result) noexcept override;
 
   std::span<std::byte> into_;

@@ -27,9 +27,7 @@ class file_write_core : public blocking_io_leaf {
   [[nodiscard]] readiness needs() const noexcept override {
     return is_stream(how_) ? readiness::output : readiness::blocking;
   }
-  [[nodiscard]] io_use use() const noexcept override {
-    return is_sequential(how_) ? io_use::writing : io_use::other;
-  }
+  [[nodiscard]] io_use use() const noexcept override { return is_sequential(how_) ? io_use::writing : io_use::other; }
 
   std::span<const std::byte> from_;
   std::uint64_t offset_;
@@ -62,7 +60,8 @@ class [[nodiscard]] file_write_all_operation final
     : public io_awaitable<file_write_all_operation, void, file_write_core> {
  public:
   static constexpr const char* verb = "write_all";
-  file_write_all_operation(descriptor* to, file_access how, std::span<const std::byte> from, std::uint64_t offset) noexcept
+  file_write_all_operation(descriptor* to, file_access how, std::span<const std::byte> from,
+                           std::uint64_t offset) noexcept
       : io_awaitable(to, how, from, offset) {}
   file_write_all_operation(const file_write_all_operation&) = default;
   ~file_write_all_operation() = default;

@@ -38,9 +38,6 @@ int native(file_mode mode) noexcept {
 open_operation::open_operation(std::string path, file_mode mode, unsigned permissions) noexcept
     : io_awaitable(nullptr), path_(std::move(path)), flags_(native(mode)), permissions_(permissions) {}
 
-open_operation::open_operation(open_operation&& other) noexcept
-    : io_awaitable(other), path_(std::move(other.path_)), flags_(other.flags_), permissions_(other.permissions_) {}
-
 open_operation::~open_operation() {
   if (opened_ >= 0) static_cast<void>(::close(opened_));
 }

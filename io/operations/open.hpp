@@ -19,7 +19,7 @@ class [[nodiscard]] open_operation final : public io_awaitable<open_operation, f
  public:
   static constexpr const char* verb = "open";
   open_operation(std::string path, file_mode mode, unsigned permissions) noexcept;
-  open_operation(open_operation&& other) noexcept;
+  open_operation(open_operation&&) noexcept = default;
   ~open_operation();
 
   bool ready(const await_context& context) noexcept;

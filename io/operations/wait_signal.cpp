@@ -10,11 +10,6 @@ namespace weir::detail {
 wait_signal_operation::wait_signal_operation(descriptor* events, std::shared_ptr<signal_watch> watch) noexcept
     : io_awaitable(events), watch_(std::move(watch)) {}
 
-wait_signal_operation::wait_signal_operation(wait_signal_operation&& other) noexcept
-    : io_awaitable(other), watch_(std::move(other.watch_)) {}
-
-wait_signal_operation::~wait_signal_operation() = default;
-
 void wait_signal_operation::prepare(ring_entry& entry) noexcept {
   io_uring_prep_read(raw(entry), fd(), &counter_, sizeof counter_, 0);
 }

@@ -14,8 +14,8 @@ class [[nodiscard]] wait_signal_operation final : public io_awaitable<wait_signa
  public:
   static constexpr const char* verb = "wait for";
   wait_signal_operation(descriptor* events, std::shared_ptr<signal_watch> watch) noexcept;
-  wait_signal_operation(wait_signal_operation&& other) noexcept;
-  ~wait_signal_operation();
+  wait_signal_operation(wait_signal_operation&&) noexcept = default;
+  ~wait_signal_operation() = default;
 
   int value() const noexcept { return taken_; }
 

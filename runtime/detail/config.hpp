@@ -8,7 +8,8 @@
 
 #if defined(__GNUC__) && !defined(__clang__) && __GNUC__ < 13
 #if !defined(WEIR_ALLOW_GCC12)
-#error "g++ older than 13 silently miscompiles coroutines (bodies are skipped, temporaries beside co_await are destroyed twice). Use clang++-19 (Debian 12 has it) or g++ 13; docs/compilers.md lists what to avoid if you define WEIR_ALLOW_GCC12 all the same."
+#error \
+    "g++ older than 13 silently miscompiles coroutines (bodies are skipped, temporaries beside co_await are destroyed twice). Use clang++-19 (Debian 12 has it) or g++ 13; docs/compilers.md lists what to avoid if you define WEIR_ALLOW_GCC12 all the same."
 #endif
 #define WEIR_DETAIL_FRAGILE_TEMPORARIES 1
 #else
@@ -50,9 +51,9 @@ inline constexpr bool safe_callable_argument =
 
 }  // namespace weir::detail
 
-#define WEIR_DETAIL_REQUIRE_NAMED(F)                                                                          \
-  static_assert(::weir::detail::safe_callable_argument<F>,                                                    \
-                "g++ 12 destroys this temporary callable twice: name it first, then pass the name (or use "   \
+#define WEIR_DETAIL_REQUIRE_NAMED(F)                                                                        \
+  static_assert(::weir::detail::safe_callable_argument<F>,                                                  \
+                "g++ 12 destroys this temporary callable twice: name it first, then pass the name (or use " \
                 "clang++-19 or g++ 13)")
 
 #if defined(NDEBUG)

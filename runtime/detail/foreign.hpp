@@ -27,11 +27,11 @@ decltype(auto) foreign_awaiter_of(Awaitable&& awaitable) {
 }
 
 template <class Awaitable>
-concept foreign_awaitable = requires(std::remove_reference_t<
-    decltype(foreign_awaiter_of(std::declval<Awaitable>()))>& awaiter) {
-  static_cast<bool>(awaiter.await_ready());
-  awaiter.await_resume();
-};
+concept foreign_awaitable =
+    requires(std::remove_reference_t<decltype(foreign_awaiter_of(std::declval<Awaitable>()))>& awaiter) {
+      static_cast<bool>(awaiter.await_ready());
+      awaiter.await_resume();
+    };
 
 /// The coroutine that stands between. Both sides arrive at `meet_` once; the second one goes on.
 class foreign_hop {

@@ -7,8 +7,8 @@
 namespace weir::detail {
 
 /// Recycled memory for coroutine frames, one per worker, for its thread only. Blocks are sorted by size in steps of 16
-/// bytes; each class keeps at most `keep` bytes, what is beyond goes back to the allocator. A block may be given back to
-/// another worker's cache than it came from. Off under AddressSanitizer, which must see every free.
+/// bytes; each class keeps at most `keep` bytes, what is beyond goes back to the allocator. A block may be given back
+/// to another worker's cache than it came from. Off under AddressSanitizer, which must see every free.
 class frame_cache {
  public:
   frame_cache() = default;
@@ -23,7 +23,7 @@ class frame_cache {
   void release(void* memory, std::size_t size) noexcept;
 
  private:
-    static constexpr std::size_t largest = 8192;
+  static constexpr std::size_t largest = 8192;
   static constexpr std::size_t keep = std::size_t{256} << 10;
 
   struct block {

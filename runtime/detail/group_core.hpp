@@ -56,9 +56,9 @@ class strand : public boundary, public list_hook, public message {
   std::atomic<bool> busy_{false};  // a canceller is telling it: it cannot leave the list
 };
 
-/// Strands that are joined together: what with_task_group, with_supervisor, when_all, when_any and a runtime's root have
-/// in common. Adding, ending and cancelling are thread-safe where the runtime has several workers; from outside its
-/// workers they go through an inbox.
+/// Strands that are joined together: what with_task_group, with_supervisor, when_all, when_any and a runtime's root
+/// have in common. Adding, ending and cancelling are thread-safe where the runtime has several workers; from outside
+/// its workers they go through an inbox.
 class group_core : public stoppable {
  public:
   enum class on_failure : std::uint8_t {
@@ -116,8 +116,8 @@ class group_core : public stoppable {
   /// cancelled. when_any looks for its winner here.
   virtual bool child_ended(strand&, bool /*stopped*/) noexcept { return false; }
   /// The last child has left and drained_or_notify() had been asked: returns the frame to resume, or null when the
-  /// group has gone on by itself. Under the lock, which it gives back once it knows what to do: until then a stop cannot
-  /// change who waits, and after it the group may be gone.
+  /// group has gone on by itself. Under the lock, which it gives back once it knows what to do: until then a stop
+  /// cannot change who waits, and after it the group may be gone.
   virtual promise_base* drained(optional_guard<spin_lock>& guard) noexcept = 0;
 
   /// After leave(): whether the group's own source fired first (a failure, a winner, cancel()), and not the enclosing
@@ -169,15 +169,15 @@ class group_core : public stoppable {
   group_state state_;
   on_failure policy_;
   bool entered_ = false;
-  bool notify_ = false;                     // guarded by lock_
-  bool inherited_ = false;                  // the enclosing scope was first; stable after leave()
-  std::atomic<std::size_t> live_{0};        // written under lock_
-  std::atomic<std::size_t> arriving_{0};    // messages that are still in an inbox, and calls of cancel()
+  bool notify_ = false;                   // guarded by lock_
+  bool inherited_ = false;                // the enclosing scope was first; stable after leave()
+  std::atomic<std::size_t> live_{0};      // written under lock_
+  std::atomic<std::size_t> arriving_{0};  // messages that are still in an inbox, and calls of cancel()
   outside_cancel outside_{*this};
   std::atomic<bool> outside_posted_{false};
   std::atomic<std::size_t> failures_{0};
-  std::exception_ptr failure_;              // guarded by lock_ until drained
-  intrusive_list<strand> children_;         // guarded by lock_
+  std::exception_ptr failure_;       // guarded by lock_ until drained
+  intrusive_list<strand> children_;  // guarded by lock_
 };
 
 /// For failures that nobody will see otherwise: runtime_options::on_error, or one line on stderr.

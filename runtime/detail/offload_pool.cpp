@@ -20,6 +20,7 @@ offload_pool::~offload_pool() {
 
 bool offload_pool::submit(offload_job& job) noexcept {
   std::unique_lock lock(mutex_);
+  if (job.withdrawn_) return false;
   queue_.push_back(job);
   ++queued_;
   if (idle_ >= queued_) {
@@ -50,6 +51,7 @@ bool offload_pool::submit(offload_job& job) noexcept {
 
 bool offload_pool::withdraw(offload_job& job) noexcept {
   const std::lock_guard lock(mutex_);
+  job.withdrawn_ = true;
   if (!job.linked()) return false;
   job.unlink();
   --queued_;

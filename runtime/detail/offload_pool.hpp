@@ -21,6 +21,10 @@ class offload_job : public list_hook {
 
  protected:
   ~offload_job() = default;
+
+ private:
+  friend class offload_pool;
+  bool withdrawn_ = false;  // guarded by the pool's lock
 };
 
 /// Threads for work that blocks or computes: started on demand up to a maximum, ended when idle for some seconds. Jobs
@@ -33,9 +37,11 @@ class offload_pool {
   /// Waits for running jobs. Nothing may be queued any more.
   ~offload_pool();
 
-  /// False when no thread runs and none can be started; then the job was not taken. Any thread.
+  /// False when no thread runs and none can be started, or when withdraw() came first; then the job was not taken. Any
+  /// thread.
   bool submit(offload_job& job) noexcept;
-  /// True: `job` was still queued and will not run. Any thread.
+  /// True: `job` was still queued and will not run. False: it runs or has run, or submit() will refuse it. Any thread;
+  /// the end of a job's submissions.
   bool withdraw(offload_job& job) noexcept;
 
  private:

@@ -18,8 +18,8 @@
 //   result<value_type> resume_result() noexcept;          instead of resume(): the same without throwing
 //
 // and the base operation_base. It may be moved until ready() is called and never after. Tasks and leaves are
-// operations; scopes are operations that hold another one, so that `with_timeout(1s, stream.read_some(buffer))` needs no
-// frame of its own.
+// operations; scopes are operations that hold another one, so that `with_timeout(1s, stream.read_some(buffer))` needs
+// no frame of its own.
 
 namespace weir::detail {
 

@@ -32,8 +32,8 @@ struct unwind_point {
   boundary* scope;
 };
 
-/// What stands between a frame and the frame that awaits it: a scope (with_timeout, a group, as_result, ...) or the root
-/// of a strand. It is told how the operation inside it ended when that is by a stop, and may answer for it.
+/// What stands between a frame and the frame that awaits it: a scope (with_timeout, a group, as_result, ...) or the
+/// root of a strand. It is told how the operation inside it ended when that is by a stop, and may answer for it.
 class boundary {
  public:
   enum class verdict : std::uint8_t {
@@ -84,18 +84,18 @@ class promise_base {
   promise_base* next = nullptr;      // in a run queue
   promise_base* previous = nullptr;  // in a run queue
   environment* env = nullptr;
-  promise_base* awaiter = nullptr;   // the frame that is resumed when this one ends; null for the root of a strand
-  boundary* scope = nullptr;         // between this frame and its awaiter, or null
+  promise_base* awaiter = nullptr;  // the frame that is resumed when this one ends; null for the root of a strand
+  boundary* scope = nullptr;        // between this frame and its awaiter, or null
   std::coroutine_handle<>* owner = nullptr;  // the handle that owns this frame: emptied before an unwinding destroys it
   union {
-    leaf* waiting_in = nullptr;      // the leaf that this frame is suspended in
-    boundary* unwinding_at;          // with go::unwind_on: the scope to go on with, or null for the frame itself
+    leaf* waiting_in = nullptr;  // the leaf that this frame is suspended in
+    boundary* unwinding_at;      // with go::unwind_on: the scope to go on with, or null for the frame itself
   };
   std::source_location awaiting_at;  // of the latest co_await
   /// What running it means.
   enum class go : std::uint8_t { resume, stop, unwind_on };
   go next_step = go::resume;
-  bool at_front = false;             // it was put before its turn in the run queue
+  bool at_front = false;  // it was put before its turn in the run queue
   outcome_kind outcome = outcome_kind::none;
 
  protected:

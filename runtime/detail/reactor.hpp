@@ -59,8 +59,8 @@ class reactor {
   /// Ends a wait(), the present one or the next. Any thread; async-signal-safe.
   virtual void wake() noexcept = 0;
 
-  /// The last call on the owner's thread, with nothing in flight: takes back from the kernel what the reactor itself has
-  /// there. Afterwards only wake() may be called, and the destructor, which may run on another thread.
+  /// The last call on the owner's thread, with nothing in flight: takes back from the kernel what the reactor itself
+  /// has there. Afterwards only wake() may be called, and the destructor, which may run on another thread.
   virtual void shut_down() noexcept {}
 
   /// Operations submitted and not yet completed: while there are none, poll() has nothing to do.

@@ -30,7 +30,7 @@ class signals_blocked {
 };
 
 void ignore_sigpipe() noexcept {
-  struct sigaction current {};
+  struct sigaction current{};
   if (sigaction(SIGPIPE, nullptr, &current) == 0 && (current.sa_flags & SA_SIGINFO) == 0 &&
       current.sa_handler == SIG_DFL) {
     current.sa_handler = SIG_IGN;
@@ -146,7 +146,8 @@ void runtime_core::run_thread(worker& self) noexcept {
   if (!attached) return;
   const worker_thread here(self);
   if (&self == &first()) {
-    self.run_until([this] { return ending_.load(std::memory_order_relaxed) || leaving_.load(std::memory_order_relaxed); });
+    self.run_until(
+        [this] { return ending_.load(std::memory_order_relaxed) || leaving_.load(std::memory_order_relaxed); });
     if (!leaving_.load()) run_to_the_end(self);
   } else {
     self.run_until([this] { return leaving_.load(std::memory_order_relaxed); });
@@ -170,9 +171,7 @@ void runtime_core::wake_everybody() noexcept {
   }
 }
 
-void runtime_core::wake_first() noexcept {
-  first().nudge();
-}
+void runtime_core::wake_first() noexcept { first().nudge(); }
 
 void runtime_core::start_and_wait(strand& main, promise_base& root, main_latch& latch) {
   if (current_worker()) {

@@ -6,8 +6,8 @@
 
 namespace weir::detail {
 
-/// A scope with a cancellation of its own around one operation: the base of with_timeout and with_cancellation. A stop of
-/// the enclosing scope comes in through request_stop and goes on inwards; the scope's own source cancels through
+/// A scope with a cancellation of its own around one operation: the base of with_timeout and with_cancellation. A stop
+/// of the enclosing scope comes in through request_stop and goes on inwards; the scope's own source cancels through
 /// cancel_inner(). Whichever is first decides whether the scope answers for the stop or passes it on.
 template <class Op>
 class cancelling_scope : public operation_base, public boundary, public stoppable {
@@ -42,7 +42,8 @@ class cancelling_scope : public operation_base, public boundary, public stoppabl
   /// From here on a stop of the enclosing scope reaches this one.
   void enter() noexcept {
     entered_ = true;
-    env_.deadline = outer_env_->deadline;  // a scope around this one in the same expression has set its own after bind()
+    env_.deadline =
+        outer_env_->deadline;  // a scope around this one in the same expression has set its own after bind()
     if (outer_env_->stop && !outer_env_->stop->arm(*this)) state_.request(outer_env_->stop->cause());
   }
 

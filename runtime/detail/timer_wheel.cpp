@@ -9,8 +9,6 @@ namespace weir::detail {
 namespace {
 
 constexpr std::uint64_t never = std::numeric_limits<std::uint64_t>::max();
-// Deadlines beyond the wheel's reach wait in its last slot and are placed again from there.
-constexpr std::uint64_t reach = (std::uint64_t{1} << 48) - 1;
 constexpr std::uint8_t nowhere = 255;  // the level of a timer that never fires
 
 }  // namespace
@@ -39,7 +37,10 @@ bool timer_wheel::arm(timer& t, time_point due) noexcept {
 }
 
 void timer_wheel::place(timer& t) noexcept {
-  const std::uint64_t due = std::min(t.due_, elapsed_ + reach - 1);
+  // Deadlines beyond the wheel's reach wait in its last slot and are placed again from there. That is 63 slots ahead:
+  // on no level does the present's own slot hold anything.
+  constexpr unsigned top = (levels - 1) * bits;
+  const std::uint64_t due = std::min(t.due_, (((elapsed_ >> top) + slots) << top) - 1);
   // The level is that of the highest group of bits in which the deadline and the present differ.
   const std::uint64_t differ = due ^ elapsed_;
   const unsigned index = differ == 0 ? 0 : static_cast<unsigned>(std::bit_width(differ) - 1) / bits;
@@ -82,21 +83,18 @@ void timer_wheel::wait_until_fired(timer& t) noexcept {
 }
 
 std::uint64_t timer_wheel::next_tick() const noexcept {
-  std::uint64_t best = never;
   for (unsigned l = 0; l < levels; ++l) {
     if (levels_[l].occupied == 0) continue;
     const unsigned shift = l * bits;
     const auto here = static_cast<unsigned>((elapsed_ >> shift) & (slots - 1));
-    // Slots behind the present one belong to the next round; only the topmost level can have those.
+    // Slots before the present one belong to the next round; only the topmost level can have those.
     const std::uint64_t rotated = std::rotr(levels_[l].occupied, static_cast<int>(here));
     const auto distance = static_cast<std::uint64_t>(std::countr_zero(rotated));
     const std::uint64_t base = elapsed_ >> shift;
-    const std::uint64_t at = (base + (distance == 0 && l > 0 ? slots : distance)) << shift;
-    best = std::min(best, std::max(at, elapsed_));
     // Lower levels hold what comes within their span, so the first one that is occupied has the nearest.
-    break;
+    return (base + distance) << shift;
   }
-  return best;
+  return never;
 }
 
 time_point timer_wheel::next_due() noexcept {

@@ -53,7 +53,7 @@ class timer_wheel {
   bool shared_;
   spin_lock lock_;
   std::atomic<std::size_t> size_{0};  // armed timers that can fire; written under the lock, read by the owner without
-  std::uint64_t elapsed_ = 0;  // every timer due up to here has fired
+  std::uint64_t elapsed_ = 0;         // every timer due up to here has fired
   std::array<level, levels> levels_;
   intrusive_list<timer> due_;  // being fired
 };

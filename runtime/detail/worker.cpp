@@ -375,7 +375,8 @@ void runtime_core::wake_one() noexcept {
 }
 
 void runtime_core::inject(promise_base& frame) noexcept {
-  // Under the lock to the end: the frame may be the last thing for which the runtime, which is not this thread's, lives.
+  // Under the lock to the end: the frame may be the last thing for which the runtime, which is not this thread's,
+  // lives.
   const std::lock_guard guard(inject_lock_);
   injected_.push_back(frame);
   injected_count_.store(injected_count_.load(std::memory_order_relaxed) + 1, std::memory_order_seq_cst);

@@ -77,7 +77,7 @@ class worker {
   environment* env = nullptr;
   unsigned budget = 0;
   bool unwinding = false;
-  unsigned transfers = 0;                // without a return to the loop
+  unsigned transfers = 0;                   // without a return to the loop
   std::coroutine_handle<> parked_transfer;  // to be resumed by the loop
 
  private:
@@ -119,8 +119,8 @@ class worker {
   frame_cache frames_;
   inbox inbox_;
   unsigned picks_ = 0;
-  unsigned front_streak_ = 0;   // tasks in a row that ran before their turn
-  bool front_taken_ = false;    // the running task has put one before its turn
+  unsigned front_streak_ = 0;  // tasks in a row that ran before their turn
+  bool front_taken_ = false;   // the running task has put one before its turn
   std::atomic<bool> parked_{false};
   std::atomic<bool> nudged_{false};
 };
@@ -198,17 +198,17 @@ class runtime_core {
 
   std::atomic<unsigned> parked_{0};     // workers that wait in the kernel, or are about to
   std::atomic<unsigned> searching_{0};  // workers that look for work at others
-  std::atomic<bool> ending_{false};   // the first worker is to cancel and join everything
-  std::atomic<bool> leaving_{false};  // everything is joined: the workers are to leave
+  std::atomic<bool> ending_{false};     // the first worker is to cancel and join everything
+  std::atomic<bool> leaving_{false};    // everything is joined: the workers are to leave
 
   spin_lock inject_lock_;
-  frame_list injected_;                       // guarded by inject_lock_
+  frame_list injected_;  // guarded by inject_lock_
   std::atomic<std::size_t> injected_count_{0};
 
   std::mutex start_mutex_;
   std::condition_variable started_;
-  unsigned attached_ = 0;                 // guarded by start_mutex_
-  std::exception_ptr start_failure_;      // guarded by start_mutex_
+  unsigned attached_ = 0;             // guarded by start_mutex_
+  std::exception_ptr start_failure_;  // guarded by start_mutex_
 };
 
 }  // namespace weir::detail

@@ -10,8 +10,8 @@
 // How tasks and threads wait for an object of sync/. The object has a state_lock and one or more waiter_queues that the
 // lock guards.
 //
-// A waiter is claimed under the lock, once: by whoever takes it out of its queue (then it has what it waited for), or by
-// its own cancellation (then it is stopped). Who claims it completes it, as a rule after the lock was released. From
+// A waiter is claimed under the lock, once: by whoever takes it out of its queue (then it has what it waited for), or
+// by its own cancellation (then it is stopped). Who claims it completes it, as a rule after the lock was released. From
 // that moment the waiter may be gone, and the object with it, if nobody else waits.
 //
 // A cancellation may come before the waiter has reached the queue, because a leaf is armed first. It is remembered in

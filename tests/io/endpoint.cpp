@@ -39,9 +39,26 @@ TEST_CASE("endpoint: text and value agree in both directions") {
 TEST_CASE("endpoint: what is not an address and a port is refused, quoting it") {
   CHECK(why_not("example.org:80") ==
         "endpoint \"example.org:80\": expected an address and a port, as in 127.0.0.1:80 or [::1]:80");
-  for (const char* text : {"", ":", ":80", "127.0.0.1", "127.0.0.1:", "127.0.0.1:-1", "127.0.0.1:65536",
-                           "127.0.0.1:80x", "127.0.0.1: 80", "127.0.0.1:+80", "127.0.0.256:80", "127.1:80", "::1:80",
-                           "[::1]", "[::1]80", "[]:80", "[:::1]:80", "[::1%]:80", "[::1%x]:80", "[127.0.0.1]:80"}) {
+  for (const char* text : {"",
+                           ":",
+                           ":80",
+                           "127.0.0.1",
+                           "127.0.0.1:",
+                           "127.0.0.1:-1",
+                           "127.0.0.1:65536",
+                           "127.0.0.1:80x",
+                           "127.0.0.1: 80",
+                           "127.0.0.1:+80",
+                           "127.0.0.256:80",
+                           "127.1:80",
+                           "::1:80",
+                           "[::1]",
+                           "[::1]80",
+                           "[]:80",
+                           "[:::1]:80",
+                           "[::1%]:80",
+                           "[::1%x]:80",
+                           "[127.0.0.1]:80"}) {
     CAPTURE(text);
     CHECK(why_not(text).find("expected an address and a port") != std::string::npos);
   }

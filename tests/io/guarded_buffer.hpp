@@ -13,8 +13,9 @@
 
 namespace test {
 
-/// Memory for I/O whose pages are taken away when it dies. Sanitizers do not see what the kernel does; but a kernel that
-/// still had the buffer would meet EFAULT here, and an operation with a surprising error. Addresses are not used again.
+/// Memory for I/O whose pages are taken away when it dies. Sanitizers do not see what the kernel does; but a kernel
+/// that still had the buffer would meet EFAULT here, and an operation with a surprising error. Addresses are not used
+/// again.
 ///
 /// The bytes end at a page that nobody may touch; what lies before them is a canary, looked at by intact() and at the
 /// end.
@@ -54,8 +55,10 @@ class guarded_buffer {
   [[nodiscard]] std::span<std::byte> span() const noexcept { return {data_, size_}; }
   [[nodiscard]] std::span<std::byte> first(std::size_t n) const noexcept { return span().first(n); }
   [[nodiscard]] std::span<std::byte> last_from(std::size_t n) const noexcept { return span().subspan(n); }
-  operator std::span<std::byte>() const noexcept { return span(); }              // NOLINT(google-explicit-constructor)
-  operator std::span<const std::byte>() const noexcept { return {data_, size_}; }  // NOLINT(google-explicit-constructor)
+  operator std::span<std::byte>() const noexcept { return span(); }  // NOLINT(google-explicit-constructor)
+  operator std::span<const std::byte>() const noexcept {
+    return {data_, size_};
+  }  // NOLINT(google-explicit-constructor)
   std::byte& operator[](std::size_t i) const noexcept { return data_[i]; }
 
   /// Nothing was written before the first byte.

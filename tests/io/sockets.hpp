@@ -166,8 +166,8 @@ std::string sentence_of(const weir::result<T>& r) {
 
 /// Lets everything that can happen without the outside happen: so many turns of this worker that its reactor has been
 /// asked, too.
-inline weir::task<> settle_down() {
-  for (int i = 0; i < 600; ++i) co_await weir::yield();
+inline weir::task<> settle_down(int yields = 600) {
+  for (int i = 0; i < yields; ++i) co_await weir::yield();
 }
 
 /// Completes with true when `fn` says so, and gives up after a while. For what another thread or the kernel is about to

@@ -81,11 +81,11 @@ TEST_CASE("after an await the task sees its own environment again, whatever scop
     const auto outer = co_await weir::as_result(weir::with_timeout(1ms, weir::with_timeout(1s, test::nap(1h))));
     CHECK(outer.error() == std::errc::timed_out);
     CHECK(view() == here);
-    const auto failed = co_await weir::as_result(weir::with_timeout(1s, weir::with_task_group(
-        [](weir::task_group& g) -> weir::task<> {
-          g.spawn(test::fail_after(1ms, "no"));
-          co_await g.join();
-        })));
+    const auto failed =
+        co_await weir::as_result(weir::with_timeout(1s, weir::with_task_group([](weir::task_group& g) -> weir::task<> {
+                                                      g.spawn(test::fail_after(1ms, "no"));
+                                                      co_await g.join();
+                                                    })));
     CHECK(failed.error() == weir::errc::exception);
     CHECK(view() == here);
   });

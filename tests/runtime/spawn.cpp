@@ -212,7 +212,9 @@ TEST_CASE("failures that nobody observes reach on_error exactly once") {
   });
   CHECK(errors.take() == test::log{"dropped at once", "dropped after its end", "join was cancelled"});
   outlives = {};
-  { auto last = std::move(outlives); }
+  {
+    auto last = std::move(outlives);
+  }
   CHECK(errors.take() == test::log{"outlives its runtime"});
 }
 

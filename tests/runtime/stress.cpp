@@ -63,7 +63,8 @@ weir::task<> some_wait(dice d, int depth) {
       co_await weir::sleep_until(weir::time_point::max());
       break;
     case 3: {
-      const auto r = co_await weir::as_result(weir::with_timeout(d.moment(100), some_wait(dice(d.below(1000)), depth - 1)));
+      const auto r =
+          co_await weir::as_result(weir::with_timeout(d.moment(100), some_wait(dice(d.below(1000)), depth - 1)));
       static_cast<void>(r);
       break;
     }
@@ -159,9 +160,9 @@ TEST_CASE("stress: stops at any moment, of anything that waits") {
     const int rounds = test::scaled(3'000, 400);
     for (int i = 0; i < rounds; ++i) {
       dice d(static_cast<std::uint64_t>(i));
-      const auto r = co_await weir::as_result(
-          weir::with_timeout(d.moment(300), weir::when_all(some_wait(dice(d.below(1000)), 3), some_wait(dice(d.below(1000)), 3),
-                                                           some_wait(dice(d.below(1000)), 3))));
+      const auto r = co_await weir::as_result(weir::with_timeout(
+          d.moment(300), weir::when_all(some_wait(dice(d.below(1000)), 3), some_wait(dice(d.below(1000)), 3),
+                                        some_wait(dice(d.below(1000)), 3))));
       static_cast<void>(r);
       if (test::counted::alive != 0) FAIL("something is left");
     }

@@ -105,8 +105,8 @@ TEST_CASE("when_all stopped from outside stops and joins all; when all end in ti
         weir::with_timeout(1ms, weir::when_all(test::stuck(seen, "a"), test::stuck(seen, "b"), test::after(1us, 1))));
     CHECK(r.error() == std::errc::timed_out);
     CHECK(seen.size() == 2);
-    const auto late = co_await weir::as_result(
-        weir::with_timeout(1ms, weir::when_all(weir::shielded(test::after(2ms, 1)), weir::shielded(test::after(3ms, 2)))));
+    const auto late = co_await weir::as_result(weir::with_timeout(
+        1ms, weir::when_all(weir::shielded(test::after(2ms, 1)), weir::shielded(test::after(3ms, 2)))));
     CHECK(late.has_value());
   });
 }

@@ -5,7 +5,8 @@ using test::simulate;
 TEST_CASE("when_any completes with the first value and tells whose it was") {
   test::log seen;
   simulate([&]() -> weir::task<> {
-    auto first = co_await weir::when_any(test::stuck(seen, "a"), test::after(1ms, 5), test::after(2ms, std::string("x")));
+    auto first =
+        co_await weir::when_any(test::stuck(seen, "a"), test::after(1ms, 5), test::after(2ms, std::string("x")));
     static_assert(std::is_same_v<decltype(first), weir::indexed_result<void, int, std::string>>);
     CHECK(first.index() == 1);
     CHECK(first.get<1>() == 5);
@@ -34,8 +35,8 @@ TEST_CASE("when_any: move-only values, references, and a single operation") {
 TEST_CASE("the first to end decides, even by an exception") {
   test::log seen;
   simulate([&]() -> weir::task<> {
-    const auto r = co_await weir::as_result(weir::when_any(test::stuck(seen, "a"), test::fail_after(1ms, "first"),
-                                                           test::after(2ms, 1)));
+    const auto r = co_await weir::as_result(
+        weir::when_any(test::stuck(seen, "a"), test::fail_after(1ms, "first"), test::after(2ms, 1)));
     CHECK(test::unobserved::what(r.exception()) == "first");
   });
   CHECK(seen == test::log{"a!"});
@@ -73,8 +74,8 @@ TEST_CASE("when_any stopped from outside stops and joins all; what ends by itsel
         weir::with_timeout(1ms, weir::when_any(test::stuck(seen, "c"), weir::shielded(test::after(2ms, 2)))));
     REQUIRE(late.has_value());
     CHECK(late->get<1>() == 2);
-    const auto at_once = co_await weir::as_result(
-        weir::with_timeout(0s, weir::when_any(weir::sleep_for(1h), weir::sleep_for(2h))));
+    const auto at_once =
+        co_await weir::as_result(weir::with_timeout(0s, weir::when_any(weir::sleep_for(1h), weir::sleep_for(2h))));
     CHECK(at_once.error() == std::errc::timed_out);
   });
 }

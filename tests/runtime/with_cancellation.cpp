@@ -68,8 +68,8 @@ TEST_CASE("a late value is delivered; a cancellation from outside goes past") {
       co_await weir::shielded(weir::sleep_for(5ms));
       co_return 9;
     };
-    const auto both = co_await weir::when_all(weir::with_cancellation(source.token(), stubborn()),
-                                              cancel_after(1ms, source));
+    const auto both =
+        co_await weir::when_all(weir::with_cancellation(source.token(), stubborn()), cancel_after(1ms, source));
     CHECK(std::get<0>(both) == 9);
     weir::cancellation_source unused;
     bool caught = false;
@@ -93,7 +93,8 @@ TEST_CASE("whichever comes first answers: the own token inside a timeout, the ti
       const auto r = co_await weir::as_result(weir::with_cancellation(source.token(), test::nap(1h)));
       co_return r.is_cancelled() ? "cancelled" : "?";
     };
-    const auto first = co_await weir::when_all(weir::as_result(weir::with_timeout(2ms, op())), cancel_after(1ms, source));
+    const auto first =
+        co_await weir::when_all(weir::as_result(weir::with_timeout(2ms, op())), cancel_after(1ms, source));
     REQUIRE(std::get<0>(first).has_value());
     CHECK(*std::get<0>(first) == "cancelled");
   });

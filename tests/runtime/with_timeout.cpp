@@ -77,7 +77,9 @@ TEST_CASE("a length of zero or less has run out at once, but the operation runs 
     const auto negative = co_await weir::as_result(weir::with_timeout(-1h, work()));
     CHECK(negative.error() == std::errc::timed_out);
     CHECK(reached == 2);
-    // What never waits completes.
+    // What never waits completes, and so does a leaf that need not.
+    co_await weir::with_timeout(0s, weir::sleep_for(0s));
+    co_await weir::with_timeout(0s, weir::checkpoint());
     const int value = co_await weir::with_timeout(0s, seven());
     CHECK(value == 7);
   });

@@ -339,6 +339,22 @@ TEST_CASE("set from a destructor during a stop lets others through") {
   });
 }
 
+TEST_CASE("set from a cancellation callback lets others through") {
+  simulate([]() -> weir::task<> {
+    weir::event gate;
+    test::log seen;
+    weir::cancellation_source source;
+    const weir::cancellation_callback sets(source.token(), [&] { gate.set(); });
+    auto body = [&](weir::task_group& g) -> weir::task<> {
+      g.spawn(pass, std::ref(gate), std::ref(seen), "a");
+      co_await settle();
+      source.request_cancellation();
+    };
+    co_await weir::with_task_group(body);
+    CHECK(seen == test::log{"a"});
+  });
+}
+
 TEST_CASE("whom set lets through may destroy the event") {
   simulate([]() -> weir::task<> {
     auto gate = std::make_unique<weir::event>();

@@ -539,6 +539,22 @@ TEST_CASE("a thread and tasks wait in one queue") {
   CHECK(seen == test::log{"task", "thread", "another"});
 }
 
+TEST_CASE("a guard that a task gained may be released by a thread") {
+  weir::mutex m;
+  auto main = [&]() -> weir::task<> {
+    auto guard = co_await m.lock();
+    std::thread other([mine = std::move(guard)]() mutable {
+      std::this_thread::sleep_for(1ms);
+      mine.unlock();
+    });
+    const auto again = co_await m.lock();
+    other.join();
+    CHECK(static_cast<bool>(again));
+  };
+  weir::run(main(), {.workers = 1});
+  CHECK(is_free(m));
+}
+
 TEST_CASE("stress: tasks of two runtimes and plain threads count with one mutex, while waiters are cancelled") {
   weir::mutex m;
   long count = 0;  // guarded by m
