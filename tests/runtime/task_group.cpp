@@ -139,7 +139,8 @@ TEST_CASE("the three exits with a body that joins at its end") {
         test::mark local(seen, "local");
         auto child = [&]() -> weir::task<> {
           test::mark m(seen, "child");
-          co_await weir::sleep_for(exit == std::string("stop") ? 1h : 1ms);
+          const std::chrono::milliseconds length = exit == std::string("stop") ? 1h : 1ms;
+          co_await weir::sleep_for(length);
           if (exit == std::string("throw")) throw std::runtime_error("child");
         };
         g.spawn(child);
@@ -459,7 +460,8 @@ TEST_CASE("100,000 children end, fail or are stopped") {
       auto body = [&](weir::task_group& g) -> weir::task<> {
         auto child = [&](int i) -> weir::task<> {
           const test::counted guard;
-          co_await weir::sleep_for(kind == 0 ? i * 1us : 1h);
+          const std::chrono::microseconds length = kind == 0 ? i * 1us : 1h;
+          co_await weir::sleep_for(length);
         };
         for (int i = 0; i < children; ++i) g.spawn(child, i);
         co_await weir::sleep_for(1ms);
