@@ -30,6 +30,7 @@ weir::task<> async_main() {
   fmt::print("two at once: {} {}\n", a, b);
 
   std::vector<weir::task<int>> tasks;  // nothing runs yet: a task starts when it is awaited
+  tasks.reserve(4);
   for (int n = 0; n < 4; ++n) tasks.push_back(doubled(n));
   const std::vector<int> values = co_await weir::when_all(std::move(tasks));
   fmt::print("any number: {} values, the last is {}\n", values.size(), values.back());

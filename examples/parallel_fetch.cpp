@@ -34,6 +34,7 @@ weir::task<weir::result<std::string>> try_fetch(weir::endpoint from) {
 
 weir::task<> fetch_all(std::vector<weir::endpoint> servers) {
   std::vector<weir::task<weir::result<std::string>>> tasks;
+  tasks.reserve(servers.size());
   for (const weir::endpoint& server : servers) tasks.push_back(try_fetch(server));
   std::vector<weir::result<std::string>> answers = co_await weir::when_all(std::move(tasks));
   for (std::size_t i = 0; i < servers.size(); ++i) {

@@ -12,11 +12,14 @@ void cleanup_core::begin(const await_context& context) noexcept {
 
 void cleanup_core::end() noexcept { set_current_environment(frame->env); }
 
+task<> cleanup_core::within(duration limit, task<> cleanup) { co_await with_timeout(limit, std::move(cleanup)); }
+
 promise_base* cleanup_core::start_cleanup(std::exception_ptr exception, bool stopped) noexcept {
   outcome_.emplace(std::move(exception), stopped);
   shield_ = *outer_env_;
   shield_.stop = nullptr;
   shield_.deadline = no_deadline;
+  set_current_environment(&shield_);
   try {
     cleanup_ = make_cleanup(*outcome_);
   } catch (...) {
@@ -32,11 +35,8 @@ promise_base* cleanup_core::start_cleanup(std::exception_ptr exception, bool sto
 }
 
 std::coroutine_handle<> cleanup_core::child_finished() noexcept {
-  if (promise_base* cleanup = start_cleanup(inner_exception(), false)) {
-    set_current_environment(&shield_);
-    return cleanup->handle();
-  }
-  return frame->handle();
+  promise_base* cleanup = start_cleanup(inner_exception(), false);
+  return cleanup ? cleanup->handle() : frame->handle();
 }
 
 boundary::verdict cleanup_core::stopped() noexcept {

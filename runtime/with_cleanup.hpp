@@ -29,12 +29,6 @@ class cleanup_outcome {
 
 namespace detail {
 
-template <class F>
-task<> run_cleanup(F& fn, const cleanup_outcome& outcome, duration limit) {
-  task<> work = std::invoke(fn, outcome);
-  co_await with_timeout(limit, std::move(work));
-}
-
 /// The part that does not depend on types: the two steps, operation and cleanup, and what goes on after the second.
 class cleanup_core : public boundary {
  protected:
@@ -48,6 +42,7 @@ class cleanup_core : public boundary {
 
   virtual std::exception_ptr inner_exception() noexcept = 0;
   virtual task<> make_cleanup(const cleanup_outcome& outcome) = 0;
+  [[nodiscard]] static task<> within(duration limit, task<> cleanup);
 
  private:
   /// Stands around the cleanup task.
@@ -112,7 +107,7 @@ class [[nodiscard]] cleanup_operation final : public operation_base, private cle
 
  private:
   std::exception_ptr inner_exception() noexcept override { return inner_.exception(); }
-  task<> make_cleanup(const cleanup_outcome& outcome) override { return run_cleanup(fn_, outcome, limit_); }
+  task<> make_cleanup(const cleanup_outcome& outcome) override { return within(limit_, std::invoke(fn_, outcome)); }
 
   task<T> inner_;
   F fn_;

@@ -13,10 +13,6 @@ namespace weir {
 
 class mutex;
 
-namespace detail {
-class mutex_lock_operation;
-}
-
 /// Holds a mutex, or nothing; releases it at the end of its life. Move-only. It may be moved to another task or thread,
 /// and the lock with it.
 class [[nodiscard]] mutex_guard {
@@ -40,7 +36,6 @@ class [[nodiscard]] mutex_guard {
 
  private:
   friend class mutex;
-  friend class detail::mutex_lock_operation;
   mutex_guard(mutex& held, const void* holder) noexcept;
 
   mutex* mutex_ = nullptr;
@@ -106,14 +101,14 @@ class mutex {
 
   /// A guard that holds the mutex, if nobody does, and otherwise nothing: `if (auto guard = m.try_lock()) ...`. O(1).
   mutex_guard try_lock() noexcept WEIR_DETAIL_LIFETIMEBOUND {
-    return acquire() || acquire_if_free() ? mutex_guard(*this, nullptr) : mutex_guard();
+    return acquire() || acquire_if_free() ? guard(nullptr) : mutex_guard();
   }
 
   /// lock() for a thread outside of every runtime, which it blocks; it queues among the tasks. On a worker it throws
   /// std::logic_error where it would have to wait. Cannot be cancelled.
   mutex_guard lock_blocking() WEIR_DETAIL_LIFETIMEBOUND {
     if (!acquire()) block();
-    return mutex_guard(*this, this_thread());
+    return guard(this_thread());
   }
 
  private:
@@ -129,6 +124,7 @@ class mutex {
     return lock_.change(free, locked);
   }
   bool acquire_if_free() noexcept;
+  mutex_guard guard(const void* holder) noexcept { return mutex_guard(*this, holder); }
   void release() noexcept {
     holder_.store(nullptr, std::memory_order_relaxed);
     state now = lock_.peek();  // a look costs nothing where the line is ours, and spares an instruction that would fail
@@ -179,7 +175,7 @@ inline std::coroutine_handle<> mutex_lock_operation::start(const await_context& 
 
 inline mutex_guard mutex_lock_operation::resume() noexcept {
   finish();
-  return mutex_guard(mutex_, task_);
+  return mutex_.guard(task_);
 }
 
 }  // namespace detail

@@ -46,7 +46,7 @@ bool io_leaf::finish_empty(const await_context& context) noexcept {
 }
 
 void io_leaf::start_io(const await_context& context) noexcept {
-  owner_ = current_worker();
+  if (!entered_) owner_ = current_worker();  // who closes the descriptor may be looking at it otherwise
   bind(context);
   if (stop() && !stop()->arm(*this)) {
     // It has moved nothing, and whoever asks the descriptor is to hear that.

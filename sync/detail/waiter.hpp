@@ -23,6 +23,7 @@ namespace weir::detail {
 class waiter : public list_hook {
  public:
   waiter() = default;
+  waiter& operator=(const waiter&) = delete;
 
   /// Lets a claimed waiter go on.
   virtual void wake() noexcept = 0;
@@ -33,8 +34,7 @@ class waiter : public list_hook {
   [[nodiscard]] bool withdrawn() const noexcept { return withdrawn_; }
 
  protected:
-  waiter(const waiter&) noexcept : list_hook() {}  // only before it waits
-  waiter& operator=(const waiter&) = delete;
+  waiter(const waiter&) = default;  // only before it waits
   ~waiter() = default;
 
  private:

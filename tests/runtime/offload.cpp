@@ -45,7 +45,7 @@ TEST_CASE("offload runs on another thread and completes with the function's valu
     CHECK(x == 1);
     auto owned = std::make_unique<int>(4);
     auto owning = [held = std::move(owned)] { return *held; };
-    const int four = co_await weir::offload(std::move(owning));
+    const int four = co_await weir::offload(TEST_MOVE_CALLABLE(owning));
     CHECK(four == 4);
   });
 }

@@ -48,7 +48,7 @@ TEST_CASE("spawn(fn, args...) keeps callable and arguments alive: captures, move
       co_await weir::sleep_for(1ms);
       co_return *held + *more;
     };
-    auto h = weir::spawn(std::move(callable), std::make_unique<int>(2));
+    auto h = weir::spawn(TEST_MOVE_CALLABLE(callable), std::make_unique<int>(2));
     const int sum = co_await h.join();
     CHECK(sum == 42);
 

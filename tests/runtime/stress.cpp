@@ -83,7 +83,7 @@ weir::task<> some_wait(dice d, int depth) {
         if (!r.has_value()) g.cancel();
         co_await g.join();
       };
-      const auto r = co_await weir::as_result(weir::with_task_group(std::move(body)));
+      const auto r = co_await weir::as_result(weir::with_task_group(TEST_MOVE_CALLABLE(body)));
       static_cast<void>(r);
       break;
     }

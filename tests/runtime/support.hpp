@@ -6,6 +6,7 @@
 #include <chrono>
 #include <cstdint>
 #include <exception>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <stdexcept>
@@ -23,6 +24,14 @@ using namespace std::chrono_literals;
 #if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
 #define TEST_SANITIZED 1
 #endif
+#endif
+
+// g++ 12 takes no temporary callable that must be destroyed, and cannot tell a moved one from a temporary: there a
+// callable that cannot be copied is lent.
+#if WEIR_DETAIL_FRAGILE_TEMPORARIES
+#define TEST_MOVE_CALLABLE(name) std::ref(name)
+#else
+#define TEST_MOVE_CALLABLE(name) std::move(name)
 #endif
 
 namespace test {

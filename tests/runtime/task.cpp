@@ -49,7 +49,7 @@ weir::task<> deep_mixed(int depth) {
   } else if (depth % 6 == 2) {
     co_await weir::with_cleanup(deep_mixed(depth - 1), cleanup, 1s);
   } else if (depth % 6 == 3) {
-    co_await weir::with_task_group(std::move(group));
+    co_await weir::with_task_group(TEST_MOVE_CALLABLE(group));
   } else if (depth % 6 == 4) {
     co_await weir::when_all(deep_mixed(depth - 1), deep_mixed(0));
   } else {

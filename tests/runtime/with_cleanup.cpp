@@ -191,7 +191,7 @@ TEST_CASE("the callable of a cleanup lives until it has run; what it captured ma
       co_await weir::sleep_for(1ms);
       got = *held;
     };
-    auto work = [&]() -> weir::task<> { co_await weir::with_cleanup(test::nap(1h), std::move(cleanup), 1s); };
+    auto work = [&]() -> weir::task<> { co_await weir::with_cleanup(test::nap(1h), TEST_MOVE_CALLABLE(cleanup), 1s); };
     const auto r = co_await weir::as_result(weir::with_timeout(1ms, work()));
     CHECK(r.error() == std::errc::timed_out);
   });
