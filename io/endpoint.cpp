@@ -42,7 +42,8 @@ namespace {
 template <class T>
 bool parse_number(std::string_view text, T& out) noexcept {
   const char* end = text.data() + text.size();
-  const auto [stop, error] = std::from_chars(text.data(), end, out);
+  const auto [stop, error] =
+      std::from_chars(text.data(), end, out);  // NOLINT(bugprone-suspicious-stringview-data-usage)
   return error == std::errc{} && stop == end && !text.empty();
 }
 

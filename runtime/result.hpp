@@ -74,7 +74,7 @@ class [[nodiscard]] result {
       storage_.value.emplace(std::forward<U>(value));
     }
   }
-  result(std::in_place_t)
+  explicit result(std::in_place_t)
     requires std::is_void_v<T>
   {}
 

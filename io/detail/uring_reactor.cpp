@@ -43,7 +43,7 @@ int disabled_setting() noexcept {
 }
 
 std::string explain(const char* call, int error) {
-  const std::string what = fmt::format("{}: {}", call, std::strerror(error));
+  std::string what = fmt::format("{}: {}", call, std::generic_category().message(error));
   const int disabled = disabled_setting();
   switch (error) {
     case EPERM:

@@ -28,7 +28,6 @@ bool accept_operation::try_again(int result) noexcept {
     case EHOSTDOWN:
     case ENONET:
     case EHOSTUNREACH:
-    case EOPNOTSUPP:
     case ENETUNREACH:
       return true;
     default:

@@ -146,11 +146,12 @@ void runtime_core::run_thread(worker& self) noexcept {
   if (!attached) return;
   const worker_thread here(self);
   if (&self == &first()) {
+    // Acquire: whoever sees it may then wake the others, whose reactors were made before it was set.
     self.run_until(
-        [this] { return ending_.load(std::memory_order_relaxed) || leaving_.load(std::memory_order_relaxed); });
+        [this] { return ending_.load(std::memory_order_acquire) || leaving_.load(std::memory_order_acquire); });
     if (!leaving_.load()) run_to_the_end(self);
   } else {
-    self.run_until([this] { return leaving_.load(std::memory_order_relaxed); });
+    self.run_until([this] { return leaving_.load(std::memory_order_acquire); });
   }
   self.drain_inbox();
   self.io().shut_down();

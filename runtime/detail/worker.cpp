@@ -162,7 +162,10 @@ worker::worker(runtime_core& core, unsigned index)
   if (core.simulation().enabled) seeded_ = std::make_unique<seeded_queue>(core.simulation().seed);
 }
 
-worker::~worker() = default;
+worker::~worker() {
+  backoff wait;
+  while (posting_.load(std::memory_order_acquire) != 0) wait.pause();
+}
 
 void worker::attach() {
   reactor_ = make_default_reactor({core_.options().backend, core_.options().ring_entries}, why_not_uring_);
@@ -179,8 +182,11 @@ void worker::nudge() noexcept {
 }
 
 void worker::post(message& m) noexcept {
+  // Once the message is in, the runtime may come to its end; the destructor waits until we are out again.
+  posting_.fetch_add(1, std::memory_order_relaxed);
   inbox_.push(m);
   if (this_worker != this && parked_.exchange(false, std::memory_order_seq_cst)) wake();
+  posting_.fetch_sub(1, std::memory_order_release);
 }
 
 void worker::make_ready(promise_base& frame) noexcept {

@@ -123,6 +123,7 @@ class worker {
   bool front_taken_ = false;   // the running task has put one before its turn
   std::atomic<bool> parked_{false};
   std::atomic<bool> nudged_{false};
+  std::atomic<unsigned> posting_{0};  // threads inside post()
 };
 
 /// What the workers of a runtime share.

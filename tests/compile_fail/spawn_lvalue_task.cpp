@@ -1,0 +1,10 @@
+// expect: no matching
+// A task is given away.
+#include <weir/runtime/spawn.hpp>
+
+weir::task<> work();
+
+void start() {
+  auto t = work();
+  weir::spawn(t);
+}
