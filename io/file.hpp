@@ -45,7 +45,7 @@ class file {
   file() = default;
 
   /// Completes with the opened file. Directories are refused (EISDIR). Cancelled: what has been opened all the same is
-  /// closed. `permissions` are those of a new file, less the process's umask. Always close-on-exec.
+  /// delivered. `permissions` are those of a new file, less the process's umask. Always close-on-exec.
   ///
   /// A FIFO is opened without waiting for its other end: for reading, reads give 0 until somebody writes; for writing,
   /// it fails with ENXIO when nobody reads; read_write always opens.

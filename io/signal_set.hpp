@@ -15,8 +15,8 @@ namespace weir {
 ///
 /// From its construction on, signals that come are counted until they are waited for. Several sets may watch the same
 /// signal: each is told. The process's disposition of a signal is replaced by the first set that watches it and put
-/// back when the last one is gone. Signals must not be blocked in all threads of the program; weir's own threads leave
-/// them to the others.
+/// back when the last one is gone. Signals must not be blocked in all threads of the program; weir's own threads block
+/// them and leave them to the others, so std::raise() on a worker reaches nobody: use kill(getpid(), ...).
 class signal_set {
  public:
   /// Throws std::system_error: "signal_set: SIGKILL cannot be caught". Inside or outside of a task. Allocates.

@@ -21,8 +21,8 @@ struct clock {
 
 using time_point = clock::time_point;
 
-/// What time it is for the calling task. Never blocks; about 20 ns. In a simulation the time is virtual and stands
-/// still while a task runs.
+/// What time it is for the calling task. Never blocks; one clock_gettime. In a simulation the time is virtual and
+/// stands still while a task runs.
 inline time_point now() noexcept { return clock::now(); }
 
 namespace detail {

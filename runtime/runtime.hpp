@@ -30,9 +30,9 @@ struct runtime_options {
   unsigned offload_threads = 0;
   /// How many ready tasks a worker runs before it looks at I/O and timers again.
   unsigned tasks_per_turn = 256;
-  /// How long a worker without work looks for some before it parks in the kernel. Waking a parked core can cost 40
-  /// microseconds: 50us of spinning cut a lone round trip from 80 to 27 us where that was measured, and burn a core
-  /// while they last. Zero: park at once.
+  /// How long a worker without work looks for some before it parks in the kernel. Waking a parked core
+  /// takes long where it has to leave a sleep state or a virtual machine's halt: 50us of spinning can save most of a
+  /// lone round trip, and burn a core while they last. Zero: park at once.
   duration spin{};
   /// Gets every exception that nobody else will see (a spawned task's whose handle was dropped, a loser's in when_any).
   /// Called on a worker, or by whoever drops the last handle; must not throw. Null: one line on stderr.

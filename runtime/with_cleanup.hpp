@@ -120,7 +120,7 @@ class [[nodiscard]] cleanup_operation final : public operation_base, private cle
 /// outcome goes on. The cleanup is shielded from the cancellation that stopped `op` and may take `limit`, after which
 /// it is stopped itself. A failure of the cleanup replaces a value; beside an exception or a stop it goes to
 /// runtime_options::on_error. When `fn` runs, `op` and its locals are gone if it was stopped. Two frames more than
-/// `op`.
+/// `op`, three when it is no task.
 template <detail::operation Op, class F, class Rep, class Period>
   requires(!std::is_lvalue_reference_v<Op>)
 auto with_cleanup(Op&& op, F&& fn, std::chrono::duration<Rep, Period> limit) {

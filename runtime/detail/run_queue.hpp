@@ -46,7 +46,8 @@ class frame_list {
 
 /// The ready tasks of one worker. Woken tasks run first come, first served, and before spawned ones, which run newest
 /// first so that a tree of tasks stays in cache; every 61st pick takes the oldest spawned one, so that nothing starves.
-/// Thieves take the oldest. A lock is taken only where there are thieves.
+/// Thieves take the oldest spawned ones, or else the woken ones that would wait longest. A lock is taken only where
+/// there are thieves.
 class run_queue {
  public:
   explicit run_queue(bool shared) noexcept : shared_(shared) {}
