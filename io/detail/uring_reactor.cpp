@@ -30,6 +30,9 @@ constexpr std::uint64_t woken = 2;
 
 constexpr unsigned smallest_ring = 64;
 
+// When to try again what the kernel did not take.
+constexpr __kernel_timespec soon{.tv_sec = 0, .tv_nsec = 1'000'000};
+
 std::uint64_t address_of(io_operation& op) noexcept { return reinterpret_cast<std::uintptr_t>(&op); }
 
 /// kernel.io_uring_disabled, or -1 where the kernel has no such setting.
@@ -366,6 +369,12 @@ void uring_reactor::complete_withdrawn() noexcept {
 
 void uring_reactor::flush_and_reap(unsigned wanted, const __kernel_timespec* timeout) noexcept {
   if (waiting_.head || uncancelled_.head) fill_from_queues();
+  if (wakeable_ && !wake_armed_) arm_wake();
+  // What the kernel does not take now must not wait for what it has: the missing one may be what ends the wait.
+  const bool held_back = waiting_.head || uncancelled_.head || (wakeable_ && !wake_armed_);
+  if (wanted != 0 && held_back && (!timeout || timeout->tv_sec != 0 || timeout->tv_nsec > soon.tv_nsec)) {
+    timeout = &soon;
+  }
   // With deferred task work completions appear only inside enter; otherwise the kernel says when there is some.
   const bool deferred_work =
       deferred_ || (has_task_run_flag_ && (load_acquire(ring_.sq.kflags) & IORING_SQ_TASKRUN) != 0);
