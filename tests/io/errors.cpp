@@ -1,17 +1,8 @@
 #include <fmt/format.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 
-#include <algorithm>
-#include <array>
-#include <cstddef>
-#include <cstdio>
 #include <cstdlib>
-#include <functional>
 #include <string>
 
 #include <weir/io/file.hpp>
@@ -19,11 +10,13 @@
 #include "../skip.hpp"
 #include "guarded_buffer.hpp"
 #include "open_descriptors.hpp"
+#include "sandbox.hpp"
 #include "sockets.hpp"
 
 // What goes wrong through no fault of the program is told in one sentence: the operation, the object, the reason.
 
 using test::guarded_buffer;
+using test::in_a_child;
 using test::plain_socket;
 using test::sentence_of;
 using weir::as_result;
@@ -109,18 +102,6 @@ TEST_CASE("errors: a missing file, a directory opened as a file") {
 
 namespace {
 
-/// From now on `call` fails with `error` in this process.
-bool deny(int call, int error) {
-  const std::array<sock_filter, 4> program = {{
-      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
-      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, static_cast<unsigned>(call), 0, 1),
-      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | static_cast<unsigned>(error)),
-      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-  }};
-  const sock_fprog filter{.len = program.size(), .filter = const_cast<sock_filter*>(program.data())};
-  return ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && ::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) == 0;
-}
-
 /// Some traffic, so that a reactor has something to do: "uring", or "epoll (why not uring)".
 task<> echo_once() {
   tcp_listener listener = tcp_listener::bind(endpoint::loopback(0));
@@ -154,36 +135,9 @@ std::string with_a_runtime(weir::runtime_options options) {
   }
 }
 
-/// What `say` says in a process of its own.
-std::string in_a_child(const std::function<std::string()>& say) {
-  std::array<int, 2> ends{};
-  REQUIRE(::pipe(ends.data()) == 0);
-  const pid_t child = ::fork();
-  REQUIRE(child >= 0);
-  if (child == 0) {
-    ::unsetenv("WEIR_BACKEND");
-    const std::string said = say();
-    const ssize_t n = ::write(ends[1], said.data(), said.size());
-    ::_exit(n == static_cast<ssize_t>(said.size()) ? 0 : 1);
-  }
-  ::close(ends[1]);
-  std::string said;
-  std::array<char, 512> part;
-  for (ssize_t n = 1; n > 0; said.append(part.data(), static_cast<std::size_t>(n))) {
-    n = std::max<ssize_t>(::read(ends[0], part.data(), part.size()), 0);
-  }
-  ::close(ends[0]);
-  int status = 0;
-  REQUIRE(::waitpid(child, &status, 0) == child);
-  CHECK(status == 0);
-  return said;
-}
-
-const char* const cannot_filter = "this sandbox does not let a process filter its own system calls";
-
 std::string with_denied(int call, int error, weir::backend_kind backend = weir::backend_kind::automatic) {
   return in_a_child([=]() -> std::string {
-    if (!deny(call, error)) return cannot_filter;
+    if (!test::deny(call, error)) return test::cannot_filter;
     return with_a_runtime({.workers = 1, .backend = backend});
   });
 }
@@ -197,7 +151,7 @@ bool kernel_grants_uring() {
 
 TEST_CASE("errors: a kernel that refuses io_uring") {
   if (!kernel_grants_uring()) return skip("this kernel refuses io_uring anyway");
-  if (with_denied(-1, 0) == cannot_filter) return skip(cannot_filter);
+  if (with_denied(-1, 0) == test::cannot_filter) return skip(test::cannot_filter);
 
   const std::string by_policy =
       ": Operation not permitted (denied by a security policy, most likely a container's default seccomp profile)";
@@ -223,7 +177,7 @@ TEST_CASE("errors: a kernel that refuses io_uring") {
 
 TEST_CASE("errors: io_uring was asked for and is refused") {
   if (!kernel_grants_uring()) return skip("this kernel refuses io_uring anyway");
-  if (with_denied(-1, 0) == cannot_filter) return skip(cannot_filter);
+  if (with_denied(-1, 0) == test::cannot_filter) return skip(test::cannot_filter);
   const auto only_uring = weir::backend_kind::uring;
   CHECK(with_denied(SYS_io_uring_setup, EPERM, only_uring) ==
         fmt::format(

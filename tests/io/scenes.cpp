@@ -1,0 +1,594 @@
+#include "scenes.hpp"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <csignal>
+#include <cstdlib>
+#include <latch>
+#include <system_error>
+
+#include <weir/io/file.hpp>
+#include <weir/io/signal_set.hpp>
+#include <weir/sync/event.hpp>
+#include <weir/sync/mutex.hpp>
+
+#include "guarded_buffer.hpp"
+
+using weir::as_result;
+using weir::cancellation_token;
+using weir::endpoint;
+using weir::task;
+using weir::task_group;
+using weir::tcp_listener;
+using weir::tcp_stream;
+using weir::with_cancellation;
+using weir::with_task_group;
+
+namespace test {
+
+void pass_time(unsigned steps) {
+  static std::atomic<unsigned> sink{0};
+  for (unsigned i = 0; i < steps; ++i) sink.store(i, std::memory_order_relaxed);
+}
+
+namespace {
+
+// ---- sockets
+
+class accepting final : public scene {
+ public:
+  task<> open() override {
+    listener_ = tcp_listener::bind(endpoint::loopback(0));
+    at_ = listener_.local_endpoint();
+    co_return;
+  }
+  task<bool> attempt(cancellation_token token) override {
+    auto r = co_await as_result(with_cancellation(token, listener_.accept()));
+    if (!completed(r)) co_return false;
+    accepted_ = std::move(*r);
+    co_return true;
+  }
+  void trigger() override { client_ = plain_socket::connected_to(at_); }
+  task<> settle(bool completed) override {
+    if (!completed) accepted_ = co_await listener_.accept();
+    expect(accepted_.peer_endpoint() == client_.local(), "another connection was accepted");
+    expect(::accept(listener_.native_handle(), nullptr, nullptr) < 0, "there is a second connection");
+  }
+
+ private:
+  tcp_listener listener_;
+  endpoint at_;
+  tcp_stream accepted_;
+  plain_socket client_;
+};
+
+class connecting final : public scene {
+ public:
+  [[nodiscard]] completion completes() const override { return completion::by_itself; }
+  task<bool> attempt(cancellation_token token) override {
+    auto r = co_await as_result(with_cancellation(token, tcp_stream::connect(listener_.local())));
+    if (!completed(r)) co_return false;
+    stream_ = std::move(*r);
+    co_return true;
+  }
+  task<> settle(bool completed) override {
+    if (completed) {
+      const plain_socket peer = listener_.accept();
+      guarded_buffer bytes(4);
+      fill_pattern(bytes);
+      peer.send(bytes);
+      guarded_buffer got(4);
+      co_await stream_.read_exactly(got);
+      expect(is_pattern(got), "the connection is a wrong one");
+    }
+    // A connection that nobody wanted any more has been closed.
+    while (listener_.readable(0)) {
+      const plain_socket peer = listener_.accept();
+      expect(!completed, "there is a second connection");
+      expect(peer.at_end(), "a connection was left behind");
+    }
+  }
+
+ private:
+  plain_socket listener_ = plain_socket::listening();
+  tcp_stream stream_;
+};
+
+/// To a listener whose queue is full: the kernel does not answer.
+class connecting_in_vain final : public scene {
+ public:
+  [[nodiscard]] completion completes() const override { return completion::never; }
+  task<bool> attempt(cancellation_token token) override {
+    auto r = co_await as_result(with_cancellation(token, tcp_stream::connect(listener_.local())));
+    co_return completed(r);
+  }
+
+ private:
+  plain_socket listener_ = plain_socket::listening(0);
+  plain_socket in_the_queue_ = plain_socket::connected_to(listener_.local());
+};
+
+/// Parts of what the scenes that read from a socket have in common.
+class receiving : public scene {
+ public:
+  task<> open() override {
+    fill_pattern(sent_);
+    c_.peer.send(sent_.first(early_));
+    co_return;
+  }
+  void trigger() override { c_.peer.send(sent_.last_from(early_)); }
+  task<> settle(bool completed) override {
+    const std::size_t taken = c_.stream.bytes_read();
+    if (completed) {
+      expect(taken >= 1, "it completed without a byte");
+    } else {
+      expect(taken <= early_ || wanted_.size() != enough_, "it has everything, and still it was cancelled");
+    }
+    expect(is_pattern(wanted_.first(taken)), "it read something else");
+    // The rest is still in the socket.
+    guarded_buffer rest(sent_.size() - taken);
+    if (rest.size() != 0) co_await c_.stream.read_exactly(rest);
+    expect(is_pattern(rest, taken), "bytes were lost");
+    expect(::recv(c_.stream.native_handle(), rest.data(), 1, MSG_DONTWAIT) < 0, "there are more bytes than were sent");
+  }
+
+ protected:
+  explicit receiving(std::size_t early) : early_(early) {}
+
+  static constexpr std::size_t enough_ = 64;
+  const std::size_t early_;  // so many bytes are there from the beginning
+  connection c_ = connect_pair();
+  guarded_buffer sent_{100};
+  guarded_buffer wanted_{enough_};
+};
+
+class reading final : public receiving {
+ public:
+  reading() : receiving(0) {}
+  task<bool> attempt(cancellation_token token) override {
+    auto r = co_await as_result(with_cancellation(token, c_.stream.read_some(wanted_)));
+    if (!completed(r)) co_return false;
+    expect(*r == c_.stream.bytes_read(), "read_some and bytes_read() disagree");
+    co_return true;
+  }
+};
+
+class reading_exactly final : public receiving {
+ public:
+  reading_exactly() : receiving(10) {}
+  task<bool> attempt(cancellation_token token) override {
+    auto r = co_await as_result(with_cancellation(token, c_.stream.read_exactly(wanted_)));
+    if (!completed(r)) co_return false;
+    expect(c_.stream.bytes_read() == wanted_.size(), "it did not fill the buffer");
+    co_return true;
+  }
+};
+
+/// Into a socket that does not take everything.
+class sending : public scene {
+ public:
+  task<> open() override {
+    fill_pattern(bytes_);
+    co_return;
+  }
+  void trigger() override { pump(); }
+  void pump() override {
+    for (;;) {
+      const ssize_t n = c_.peer.receive(received_.last_from(total_), 0);
+      if (n <= 0) return;
+      total_ += static_cast<std::size_t>(n);
+    }
+  }
+  task<> settle(bool completed) override {
+    const std::size_t written = before_ + c_.stream.bytes_written();
+    if (completed) expect(written == before_ + expected_, "bytes_written() is wrong");
+    c_.stream.close();
+    ssize_t n = 1;
+    while (n > 0) {
+      n = c_.peer.receive(received_.last_from(total_));
+      if (n > 0) total_ += static_cast<std::size_t>(n);
+    }
+    expect(n == 0, "no end behind the data");
+    expect(total_ == written, "another number of bytes was sent than bytes_written() says");
+    expect(is_pattern(received_.first(total_)), "something else was sent");
+    co_return;
+  }
+
+ protected:
+  connection c_ = connect_pair(true);
+  guarded_buffer bytes_{std::size_t{1} << 17};
+  guarded_buffer received_{(std::size_t{1} << 17) + 1};
+  std::size_t before_ = 0;    // sent without the operation
+  std::size_t expected_ = 0;  // of the operation, when it completes
+  std::size_t total_ = 0;
+};
+
+class writing_all final : public sending {
+ public:
+  task<bool> attempt(cancellation_token token) override {
+    expected_ = bytes_.size();
+    auto r = co_await as_result(with_cancellation(token, c_.stream.write_all(bytes_)));
+    co_return completed(r);
+  }
+};
+
+class writing_some final : public sending {
+ public:
+  task<> open() override {
+    fill_pattern(bytes_);
+    // What has been sent may be acknowledged later, and make room.
+    for (int times_full = 0; times_full < 3; ++times_full) {
+      ssize_t n = 1;
+      while (n > 0) {
+        n = ::send(c_.stream.native_handle(), &bytes_[before_], 4096, MSG_DONTWAIT);
+        if (n > 0) before_ += static_cast<std::size_t>(n);
+      }
+      co_await settle_down(yields_per_turn);
+    }
+  }
+  task<bool> attempt(cancellation_token token) override {
+    auto r = co_await as_result(with_cancellation(token, c_.stream.write_some(bytes_.last_from(before_))));
+    if (!completed(r)) co_return false;
+    expect(*r >= 1, "it completed without a byte");
+    expected_ = *r;
+    co_return true;
+  }
+};
+
+// ---- files and signals
+
+class temporary_file {
+ public:
+  temporary_file() {
+    const int number = ::mkstemp(path_.data());
+    if (number < 0) throw std::system_error(errno, std::generic_category(), path_);
+    guarded_buffer content(1000);
+    fill_pattern(content);
+    const ssize_t n = ::write(number, content.data(), content.size());
+    ::close(number);
+    if (n != 1000) throw std::runtime_error("the test's own file is not complete");
+  }
+  temporary_file(const temporary_file&) = delete;
+  temporary_file& operator=(const temporary_file&) = delete;
+  ~temporary_file() { ::unlink(path_.c_str()); }
+  [[nodiscard]] const std::string& path() const { return path_; }
+
+ private:
+  std::string path_ = "/tmp/weir-cancellation-XXXXXX";
+};
+
+class opening_a_file final : public scene {
+ public:
+  [[nodiscard]] completion completes() const override { return completion::by_itself; }
+  task<bool> attempt(cancellation_token token) override {
+    auto r = co_await as_result(with_cancellation(token, weir::file::open(path_.path())));
+    if (!completed(r)) co_return false;
+    expect(r->size() == 1000, "another file was opened");
+    co_return true;
+  }
+
+ private:
+  temporary_file path_;
+};
+
+class reading_a_file final : public scene {
+ public:
+  [[nodiscard]] completion completes() const override { return completion::by_itself; }
+  task<> open() override { file_ = co_await weir::file::open(path_.path()); }
+  task<bool> attempt(cancellation_token token) override {
+    guarded_buffer into(500);
+    auto r = co_await as_result(with_cancellation(token, file_.read_at(into, 100)));
+    if (!completed(r)) co_return false;
+    expect(*r == 500, "too little was read");
+    expect(is_pattern(into, 100), "something else was read");
+    co_return true;
+  }
+
+ private:
+  temporary_file path_;
+  weir::file file_;
+};
+
+/// At its position, which has to be where the bytes that were delivered end.
+class reading_a_file_on final : public scene {
+ public:
+  [[nodiscard]] completion completes() const override { return completion::by_itself; }
+  task<> open() override { file_ = co_await weir::file::open(path_.path()); }
+  task<bool> attempt(cancellation_token token) override {
+    guarded_buffer into(500);
+    auto r = co_await as_result(with_cancellation(token, file_.read_some(into)));
+    co_return completed(r);
+  }
+  task<> settle(bool completed) override {
+    expect(file_.position() == (completed ? 500 : 0), "the position has moved without the bytes");
+    co_return;
+  }
+
+ private:
+  temporary_file path_;
+  weir::file file_;
+};
+
+class reading_a_fifo final : public scene {
+ public:
+  reading_a_fifo() {
+    if (::unlink(path_.path().c_str()) != 0 || ::mkfifo(path_.path().c_str(), 0600) != 0) {
+      throw std::system_error(errno, std::generic_category(), "mkfifo");
+    }
+  }
+  task<> open() override { file_ = co_await weir::file::open(path_.path(), weir::file_mode::read_write); }
+  task<bool> attempt(cancellation_token token) override {
+    guarded_buffer into(100);
+    auto r = co_await as_result(with_cancellation(token, file_.read_some(into)));
+    if (!completed(r)) co_return false;
+    expect(*r == 5, "it did not read what was written");
+    co_return true;
+  }
+  void trigger() override {
+    const int number = ::open(path_.path().c_str(), O_WRONLY | O_CLOEXEC);
+    const ssize_t n = ::write(number, "12345", 5);
+    ::close(number);
+    expect(n == 5, "the test's own write failed");
+  }
+  task<> settle(bool completed) override {
+    std::array<char, 10> rest;
+    const ssize_t n = ::read(file_.native_handle(), rest.data(), rest.size());
+    expect(n == (completed ? -1 : 5), "bytes were lost, or read twice");
+    co_return;
+  }
+
+ private:
+  temporary_file path_;
+  weir::file file_;
+};
+
+class waiting_for_a_signal final : public scene {
+ public:
+  task<bool> attempt(cancellation_token token) override {
+    auto r = co_await as_result(with_cancellation(token, set_.wait()));
+    if (!completed(r)) co_return false;
+    expect(*r == SIGUSR2, "another signal has come");
+    co_return true;
+  }
+  void trigger() override { ::kill(::getpid(), SIGUSR2); }  // a worker's own thread would not take it
+  task<> settle(bool completed) override {
+    if (completed) co_return;
+    const int which = co_await set_.wait();
+    expect(which == SIGUSR2, "another signal has come");
+  }
+
+ private:
+  weir::signal_set set_{SIGUSR2};
+};
+
+// ---- what does not go through a reactor
+
+class sleeping final : public scene {
+ public:
+  [[nodiscard]] completion completes() const override { return completion::by_itself; }
+  task<> open() override {
+    due_ = weir::now() + 50us;
+    co_return;
+  }
+  task<bool> attempt(cancellation_token token) override {
+    auto r = co_await as_result(with_cancellation(token, weir::sleep_until(due_)));
+    if (!completed(r)) co_return false;
+    expect(weir::now() >= due_, "it woke early");
+    co_return true;
+  }
+  void trigger() override {
+    while (weir::now() < due_) pass_time(1);
+  }
+
+ private:
+  weir::time_point due_;
+};
+
+class sleeping_long final : public scene {
+ public:
+  [[nodiscard]] completion completes() const override { return completion::never; }
+  task<bool> attempt(cancellation_token token) override {
+    auto r = co_await as_result(with_cancellation(token, weir::sleep_for(24h)));
+    co_return completed(r);
+  }
+};
+
+class yielding final : public scene {
+ public:
+  [[nodiscard]] completion completes() const override { return completion::by_itself; }
+  task<bool> attempt(cancellation_token token) override {
+    auto r = co_await as_result(with_cancellation(token, weir::yield()));
+    co_return completed(r);
+  }
+};
+
+class locking final : public scene {
+ public:
+  task<> open() override { held_ = co_await mutex_.lock(); }
+  task<bool> attempt(cancellation_token token) override {
+    auto r = co_await as_result(with_cancellation(token, mutex_.lock()));
+    if (!completed(r)) co_return false;
+    gained_ = std::move(*r);
+    co_return true;
+  }
+  void trigger() override { held_.unlock(); }
+  task<> settle(bool completed) override {
+    if (completed) {
+      expect(static_cast<bool>(gained_), "it has no lock");
+      expect(!mutex_.try_lock(), "it has a lock that others get too");
+      gained_.unlock();
+    }
+    expect(static_cast<bool>(mutex_.try_lock()), "the lock was lost");
+    co_return;
+  }
+
+ private:
+  weir::mutex mutex_;
+  weir::mutex_guard held_;
+  weir::mutex_guard gained_;
+};
+
+class waiting_for_an_event final : public scene {
+ public:
+  explicit waiting_for_an_event(weir::reset_mode mode) : event_(mode), mode_(mode) {}
+  task<bool> attempt(cancellation_token token) override {
+    auto r = co_await as_result(with_cancellation(token, event_.wait()));
+    co_return completed(r);
+  }
+  void trigger() override { event_.set(); }
+  task<> settle(bool completed) override {
+    const bool signal_left = mode_ == weir::reset_mode::manual || !completed;
+    expect(event_.try_wait() == signal_left, "the signal was lost, or is there twice");
+    co_return;
+  }
+
+ private:
+  weir::event event_;
+  const weir::reset_mode mode_;
+};
+
+task<int> pass(weir::event& gate) {
+  co_await gate.wait();
+  co_return 42;
+}
+
+class joining final : public scene {
+ public:
+  task<> open() override {
+    child_ = weir::spawn(pass(gate_));
+    co_return;
+  }
+  task<bool> attempt(cancellation_token token) override {
+    auto r = co_await as_result(with_cancellation(token, child_.join()));
+    if (!completed(r)) co_return false;
+    expect(*r == 42, "another value came");
+    co_return true;
+  }
+  void trigger() override { gate_.set(); }
+  task<> settle(bool completed) override {
+    if (completed) co_return;
+    const int value = co_await child_.join();
+    expect(value == 42, "another value came");
+  }
+
+ private:
+  weir::event gate_;
+  weir::join_handle<int> child_;
+};
+
+class joining_a_group final : public scene {
+ public:
+  task<bool> attempt(cancellation_token token) override {
+    bool joined = false;
+    co_await with_task_group([&](task_group& group) -> task<> {
+      group.spawn(pass(gate_));
+      auto r = co_await as_result(with_cancellation(token, group.join()));
+      joined = completed(r);
+      if (joined) expect(group.size() == 0, "there is still a child");
+      if (!joined) gate_.set();  // only the join was cancelled: the child has to end, too
+    });
+    co_return joined;
+  }
+  void trigger() override { gate_.set(); }
+
+ private:
+  weir::event gate_;
+};
+
+/// The function runs while it is cancelled: that has to wait.
+class offloading final : public scene {
+ public:
+  [[nodiscard]] bool outlasts_its_stop() const override { return true; }
+  task<bool> attempt(cancellation_token token) override {
+    const auto function = [&] {
+      released_.wait();
+      returned_ = true;
+      return 42;
+    };
+    auto r = co_await as_result(with_cancellation(token, weir::offload(function)));
+    if (!completed(r)) co_return false;
+    expect(*r == 42, "another value came");
+    co_return true;
+  }
+  void trigger() override { released_.count_down(); }
+  task<> settle(bool completed) override {
+    expect(returned_ == completed, "it ran and was cancelled, or neither");
+    co_return;
+  }
+
+ private:
+  std::latch released_{1};
+  std::atomic<bool> returned_{false};
+};
+
+/// Behind another one: there is just one thread for such functions.
+class offloading_later final : public scene {
+ public:
+  task<> open() override {
+    const auto block = [this]() -> task<> {
+      const auto function = [this] {
+        begun_.count_down();
+        released_.wait();
+      };
+      co_await weir::shielded(weir::offload(function));
+    };
+    first_ = weir::spawn(block);
+    while (!begun_.try_wait()) co_await weir::yield();
+  }
+  task<bool> attempt(cancellation_token token) override {
+    const auto function = [&] { ran_ = true; };
+    auto r = co_await as_result(with_cancellation(token, weir::offload(function)));
+    co_return completed(r);
+  }
+  void trigger() override { released_.count_down(); }
+  task<> settle(bool completed) override {
+    co_await first_.join();
+    expect(ran_ == completed, "it ran and was cancelled, or neither");
+  }
+
+ private:
+  std::latch begun_{1};
+  std::latch released_{1};
+  weir::join_handle<> first_;
+  std::atomic<bool> ran_{false};
+};
+
+template <class Scene, auto... arguments>
+std::unique_ptr<scene> make() {
+  return std::make_unique<Scene>(arguments...);
+}
+
+constexpr std::array all_kinds = {
+    kind_of_operation{"accept", make<accepting>},
+    kind_of_operation{"connect", make<connecting>},
+    kind_of_operation{"connect to a full listener", make<connecting_in_vain>},
+    kind_of_operation{"read_some", make<reading>},
+    kind_of_operation{"read_exactly", make<reading_exactly>},
+    kind_of_operation{"write_all", make<writing_all>},
+    kind_of_operation{"write_some", make<writing_some>},
+    kind_of_operation{"file::open", make<opening_a_file>},
+    kind_of_operation{"file::read_at", make<reading_a_file>},
+    kind_of_operation{"file::read_some", make<reading_a_file_on>},
+    kind_of_operation{"file::read_some of a FIFO", make<reading_a_fifo>},
+    kind_of_operation{"signal_set::wait", make<waiting_for_a_signal>},
+    kind_of_operation{"sleep_until", make<sleeping>},
+    kind_of_operation{"sleep_for", make<sleeping_long>},
+    kind_of_operation{"yield", make<yielding>},
+    kind_of_operation{"mutex::lock", make<locking>},
+    kind_of_operation{"event::wait", make<waiting_for_an_event, weir::reset_mode::manual>},
+    kind_of_operation{"event::wait (automatic)", make<waiting_for_an_event, weir::reset_mode::automatic>},
+    kind_of_operation{"join_handle::join", make<joining>},
+    kind_of_operation{"task_group::join", make<joining_a_group>},
+    kind_of_operation{"offload", make<offloading>},
+    kind_of_operation{"offload, queued", make<offloading_later>},
+};
+
+}  // namespace
+
+std::span<const kind_of_operation> kinds_of_operations() { return all_kinds; }
+
+}  // namespace test

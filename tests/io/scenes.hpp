@@ -1,0 +1,83 @@
+#pragma once
+
+#include <doctest/doctest.h>
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <utility>
+
+#include <weir/weir.hpp>
+
+#include "sockets.hpp"
+
+namespace test {
+
+/// When an operation completes.
+enum class completion : std::uint8_t {
+  when_triggered,
+  by_itself,
+  never,
+};
+
+/// One operation, ready to be awaited once.
+class scene {
+ public:
+  scene() = default;
+  scene(const scene&) = delete;
+  scene& operator=(const scene&) = delete;
+  virtual ~scene() = default;
+
+  [[nodiscard]] virtual completion completes() const { return completion::when_triggered; }
+  /// Once it has begun, the operation is waited for; trigger() has to come.
+  [[nodiscard]] virtual bool outlasts_its_stop() const { return false; }
+
+  /// Makes what attempt() needs.
+  virtual weir::task<> open() { co_return; }
+  /// Awaits the operation directly under a scope with `token`: did it complete?
+  virtual weir::task<bool> attempt(weir::cancellation_token token) = 0;
+  /// Lets it complete. Any thread.
+  virtual void trigger() {}
+  /// Until it has completed, after trigger().
+  virtual void pump() {}
+  /// After attempt() and trigger(): is everything accounted for?
+  virtual weir::task<> settle(bool /*completed*/) { co_return; }
+
+  void trigger_once() {
+    if (!std::exchange(triggered_, true)) trigger();
+  }
+  void go_on() {
+    if (triggered_) pump();
+  }
+  void expect(bool as_it_should_be, const std::string& what) const {
+    CHECK_MESSAGE(as_it_should_be, label << ": " << what);
+  }
+  std::string label;
+  int yields_per_turn = 600;  // after so many the reactor has been asked, too
+
+ protected:
+  /// What attempt() returns for this result: anything but a value has to be the cancellation.
+  template <class T>
+  bool completed(const weir::result<T>& r) const {
+    if (r.has_value()) return true;
+    expect(r.is_cancelled(), sentence_of(r));
+    return false;
+  }
+
+ private:
+  bool triggered_ = false;
+};
+
+struct kind_of_operation {
+  const char* name;
+  std::unique_ptr<scene> (*make)();
+};
+
+/// All of them.
+std::span<const kind_of_operation> kinds_of_operations();
+
+/// A few nanoseconds for each step.
+void pass_time(unsigned steps);
+
+}  // namespace test
