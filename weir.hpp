@@ -25,5 +25,8 @@
 #include "runtime/with_cancellation.hpp"
 #include "runtime/with_cleanup.hpp"
 #include "runtime/with_timeout.hpp"
+#include "sync/channel.hpp"
 #include "sync/event.hpp"
+#include "sync/make_channel.hpp"
 #include "sync/mutex.hpp"
+#include "sync/select.hpp"

@@ -21,6 +21,10 @@ struct runtime_options {
   /// Threads that run tasks, each with a reactor of its own. 0: one per CPU that this process may use (affinity and
   /// cgroup limits are respected).
   unsigned workers = 0;
+  /// One worker, and what it makes stays with it: channels, locks and events that are made on a confined worker use no
+  /// atomic instructions, and end the program with a sentence when they are used from elsewhere. Spawning and
+  /// cancelling from other threads stay possible. `workers` must be 0 or 1 then.
+  bool confined = false;
   /// Which kernel interface to use. The environment variable WEIR_BACKEND=uring|epoll overrides `automatic`.
   backend_kind backend = backend_kind::automatic;
   /// Entries of each worker's submission queue (io_uring only); rounded up to a power of two, 1 to 32768. More

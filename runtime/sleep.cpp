@@ -1,6 +1,7 @@
 #include "sleep.hpp"
 
 #include <stdexcept>
+#include <utility>
 
 namespace weir {
 namespace detail {
@@ -9,6 +10,26 @@ bool sleep_operation::ready(const await_context& context) noexcept {
   const time_point now = clock::now();
   if (relative_) due_ = add_saturated(now, length_);
   return due_ <= now && may_complete_now(context);
+}
+
+time_point sleep_operation::fix_due() noexcept {
+  if (std::exchange(relative_, false)) due_ = add_saturated(clock::now(), length_);
+  return due_;
+}
+
+bool sleep_operation::arm_case(case_link link) noexcept {
+  in_select_ = link;
+  return arm_timer(*this, fix_due());
+}
+
+void sleep_operation::fire() noexcept {
+  if (!in_select_) {
+    complete();
+    return;
+  }
+  // The select does not go on before settle(): it retires the timer first.
+  if (in_select_.claim()) in_select_.in->fulfil(false);
+  settle();
 }
 
 std::coroutine_handle<> sleep_operation::start(const await_context& context) noexcept {

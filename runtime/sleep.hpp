@@ -5,6 +5,7 @@
 
 #include "clock.hpp"
 #include "detail/operation.hpp"
+#include "detail/selection.hpp"
 #include "detail/timer.hpp"
 
 namespace weir {
@@ -28,15 +29,23 @@ class [[nodiscard]] sleep_operation final : public operation_base, public leaf, 
   }
   [[nodiscard]] const char* name() const noexcept override { return "sleep"; }
 
+  // The selectable protocol.
+  bool try_commit() noexcept { return fix_due() <= clock::now(); }
+  bool arm_case(case_link link) noexcept;
+  void withdraw_case() noexcept { retire_timer(*this); }
+  [[nodiscard]] const void* case_object() const noexcept { return this; }
+
  private:
-  void fire() noexcept override { complete(); }
+  void fire() noexcept override;
+  time_point fix_due() noexcept;
   void request_stop(cancellation_cause) noexcept override {
     if (cancel_timer(*this) == timer_cancel::removed) complete_stopped();
   }
 
   duration length_{};
   time_point due_{};
-  bool relative_ = false;
+  bool relative_ = false;  // due_ is not known yet
+  case_link in_select_;
 };
 
 class [[nodiscard]] yield_operation final : public operation_base, public leaf {
@@ -124,6 +133,12 @@ class [[nodiscard]] interval::tick_operation final : public detail::operation_ba
     return owner_.advance();
   }
   result<time_point> resume_result() noexcept { return result<time_point>(std::in_place, resume()); }
+
+  // The selectable protocol.
+  bool try_commit() noexcept { return sleep_.try_commit(); }
+  bool arm_case(detail::case_link link) noexcept { return sleep_.arm_case(link); }
+  void withdraw_case() noexcept { sleep_.withdraw_case(); }
+  [[nodiscard]] const void* case_object() const noexcept { return sleep_.case_object(); }
 
  private:
   interval& owner_;

@@ -65,6 +65,14 @@ detail::admission event::enter(detail::waiter& w) noexcept {
   return detail::admission::queued;
 }
 
+bool event::enter_as_case(detail::waiter& w) noexcept {
+  const state now = lock_.lock();
+  const bool waits = (now & signalled) == 0;
+  if (waits) waiting_.push(w);
+  lock_.unlock(waits ? now | awaited : now);
+  return waits;
+}
+
 void event::wait_blocking() {
   if (try_wait()) return;
   detail::waiting_thread self(
@@ -80,6 +88,19 @@ bool event_wait_operation::ready(const await_context& context) noexcept {
 
 std::coroutine_handle<> event_wait_operation::start(const await_context& context) noexcept {
   return wait_for(context, [this] { return event_.enter(*this); });
+}
+
+bool event_wait_operation::try_commit() noexcept { return event_.try_wait(); }
+
+bool event_wait_operation::arm_case(case_link link) noexcept {
+  in_select = link;
+  return event_.enter_as_case(*this);
+}
+
+void event_wait_operation::withdraw_case() noexcept {
+  const state_lock::state now = event_.lock_.lock();
+  event_.waiting_.take_out(*this);
+  event_.lock_.unlock(now);
 }
 
 void event_wait_operation::request_stop(cancellation_cause) noexcept { withdraw_from(event_.waiting_, event_.lock_); }

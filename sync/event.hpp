@@ -32,6 +32,12 @@ class [[nodiscard]] event_wait_operation final : public operation_base, public w
   }
   [[nodiscard]] const char* name() const noexcept override { return "event::wait"; }
 
+  // The selectable protocol.
+  bool try_commit() noexcept;
+  bool arm_case(case_link link) noexcept;
+  void withdraw_case() noexcept;
+  [[nodiscard]] const void* case_object() const noexcept { return &event_; }
+
  private:
   void request_stop(cancellation_cause) noexcept override;
 
@@ -87,8 +93,8 @@ class event {
   /// Never fails.
   ///
   /// Cancelled while waiting: leaves the queue and stops; no signal is used up. When a signal had been handed to it
-  /// before, it completes all the same. Under a token that is already cancelled it stops, set or not. Allocates
-  /// nothing; O(1).
+  /// before, it completes all the same. Under a token that is already cancelled it stops, set or not. Selectable: when
+  /// another case is chosen no signal is used up. Allocates nothing; O(1).
   [[nodiscard]] detail::event_wait_operation wait() noexcept WEIR_DETAIL_LIFETIMEBOUND {
     return detail::event_wait_operation(*this);
   }
@@ -105,6 +111,7 @@ class event {
   static constexpr state awaited = 2;
 
   detail::admission enter(detail::waiter& w) noexcept;
+  bool enter_as_case(detail::waiter& w) noexcept;
   void set_slow() noexcept;
 
   detail::state_lock lock_;

@@ -4,10 +4,6 @@
 
 namespace weir::detail {
 
-namespace {
-__extension__ using wide_unsigned = unsigned __int128;
-}
-
 std::size_t run_queue::push_woken(promise_base& frame) noexcept {
   optional_guard guard(lock_, shared_);
   woken_.push_back(frame);
@@ -81,17 +77,14 @@ bool run_queue::empty_now() noexcept {
 
 promise_base* seeded_queue::pop() noexcept {
   if (ready_.empty()) return nullptr;
-  // Multiply-shift reduction: Lemire, "Fast Random Integer Generation in an Interval", 2019.
-  const auto wide = static_cast<wide_unsigned>(next_random()) * ready_.size();
-  const auto chosen = static_cast<std::size_t>(wide >> 64);
+  const std::uint32_t chosen = random_.below(static_cast<std::uint32_t>(ready_.size()));
   promise_base* frame = ready_[chosen];
   ready_[chosen] = ready_.back();
   ready_.pop_back();
   return frame;
 }
 
-std::uint64_t seeded_queue::next_random() noexcept {
-  // SplitMix64: Steele, Lea and Flood, "Fast Splittable Pseudorandom Number Generators", 2014.
+std::uint64_t random_numbers::next() noexcept {
   std::uint64_t z = (state_ += 0x9e3779b97f4a7c15);
   z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9;
   z = (z ^ (z >> 27)) * 0x94d049bb133111eb;

@@ -84,10 +84,24 @@ class run_queue {
   frame_list spawned_;  // newest in front
 };
 
+/// Pseudo-random numbers. SplitMix64: Steele, Lea and Flood, "Fast Splittable Pseudorandom Number Generators", 2014.
+class random_numbers {
+ public:
+  explicit random_numbers(std::uint64_t seed) noexcept : state_(seed) {}
+  std::uint64_t next() noexcept;
+  /// Uniform below `limit`. Multiply-shift: Lemire, "Fast Random Integer Generation in an Interval", 2019.
+  std::uint32_t below(std::uint32_t limit) noexcept {
+    return static_cast<std::uint32_t>(((next() >> 32) * limit) >> 32);
+  }
+
+ private:
+  std::uint64_t state_;
+};
+
 /// The ready tasks of a simulation: the seed decides who is next.
 class seeded_queue {
  public:
-  explicit seeded_queue(std::uint64_t seed) noexcept : state_(seed) {}
+  explicit seeded_queue(std::uint64_t seed) noexcept : random_(seed) {}
   std::size_t push(promise_base& frame) {
     ready_.push_back(&frame);
     return ready_.size();
@@ -96,8 +110,7 @@ class seeded_queue {
   [[nodiscard]] std::size_t size() const noexcept { return ready_.size(); }
 
  private:
-  std::uint64_t next_random() noexcept;
-  std::uint64_t state_;
+  random_numbers random_;
   std::vector<promise_base*> ready_;
 };
 

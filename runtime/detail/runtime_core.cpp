@@ -45,6 +45,10 @@ runtime_options checked(runtime_options options, const simulation_options& simul
     options.workers = 1;
     options.backend = backend_kind::simulated;
   }
+  if (options.confined && options.workers > 1) {
+    throw std::invalid_argument("weir: a confined runtime has one worker: runtime_options::workers must be 0 or 1");
+  }
+  if (options.confined) options.workers = 1;
   if (options.workers == 0) options.workers = usable_cpus();
   if (options.workers > 1024) throw std::invalid_argument("weir: runtime_options::workers must be at most 1024");
   if (options.tasks_per_turn == 0) options.tasks_per_turn = 1;

@@ -41,6 +41,12 @@ bool is_shared(const runtime_core& runtime) noexcept;
 /// Is the calling thread a worker of `runtime`?
 bool on_worker_of(const runtime_core& runtime) noexcept;
 
+/// What tells the calling worker's runtime from others if it is confined, otherwise null.
+const void* confined_domain() noexcept;
+
+/// For choices that are to be fair: uniform below `limit`, which is not 0. In a simulation the seed decides.
+std::uint32_t random_below(std::uint32_t limit) noexcept;
+
 /// Counts transfers without a return to the worker's loop, so that compilers without tail calls do not grow the stack:
 /// returns `next`, or now and then parks it for the loop and returns a handle that does nothing.
 #if WEIR_DETAIL_TAIL_CALLS

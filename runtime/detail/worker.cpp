@@ -95,6 +95,13 @@ bool is_shared(const runtime_core& runtime) noexcept { return runtime.shared(); 
 
 bool on_worker_of(const runtime_core& runtime) noexcept { return this_worker && &this_worker->core() == &runtime; }
 
+const void* confined_domain() noexcept { return this_worker ? this_worker->confined_domain() : nullptr; }
+
+std::uint32_t random_below(std::uint32_t limit) noexcept {
+  static thread_local random_numbers elsewhere(reinterpret_cast<std::uintptr_t>(&elsewhere));
+  return (this_worker ? this_worker->random() : elsewhere).below(limit);
+}
+
 #if !WEIR_DETAIL_TAIL_CALLS
 std::coroutine_handle<> transfer(std::coroutine_handle<> next) noexcept {
   worker* here = this_worker;
@@ -158,7 +165,9 @@ worker::worker(runtime_core& core, unsigned index)
       index_(index),
       tasks_per_turn_(core.options().tasks_per_turn),
       queue_(core.shared()),
-      timers_(core.now(), core.shared()) {
+      timers_(core.now(), core.shared()),
+      confined_domain_(core.options().confined ? &core : nullptr),
+      random_(core.simulation().enabled ? ~core.simulation().seed : index) {
   if (core.simulation().enabled) seeded_ = std::make_unique<seeded_queue>(core.simulation().seed);
 }
 

@@ -66,6 +66,8 @@ class worker {
   [[nodiscard]] class reactor& io() noexcept { return *reactor_; }
   [[nodiscard]] timer_wheel& timers() noexcept { return timers_; }
   [[nodiscard]] run_queue& queue() noexcept { return queue_; }
+  [[nodiscard]] const void* confined_domain() const noexcept { return confined_domain_; }
+  [[nodiscard]] random_numbers& random() noexcept { return random_; }
 
   void make_ready(promise_base& frame) noexcept;
   void make_ready_next(promise_base& frame) noexcept;
@@ -117,6 +119,8 @@ class worker {
   std::unique_ptr<seeded_queue> seeded_;
   timer_wheel timers_;
   frame_cache frames_;
+  const void* const confined_domain_;
+  random_numbers random_;
   inbox inbox_;
   unsigned picks_ = 0;
   unsigned front_streak_ = 0;  // tasks in a row that ran before their turn

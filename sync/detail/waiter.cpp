@@ -2,11 +2,34 @@
 
 namespace weir::detail {
 
-void waiting_leaf::withdraw_from(waiter_queue& queue, state_lock& lock) noexcept {
-  const state_lock::state state = lock.lock();
-  const bool mine = queue.withdraw(*this);
-  lock.unlock(state);
-  if (mine) complete_stopped();
+bool waiter_queue::has_live(const selection* besides) noexcept {
+  waiter* w = waiting_.first();
+  while (w) {
+    waiter* const next = waiting_.after(*w);
+    const selection* const in = w->in_select.in;
+    if (!in || (in != besides && !in->is_decided())) return true;
+    if (in != besides) take_out(*w);  // it is dead, or about to ask again
+    w = next;
+  }
+  return false;
+}
+
+waiter* waiter_queue::hold_first() noexcept {
+  while (!waiting_.empty()) {
+    waiter& w = waiting_.front();
+    if (!w.in_select || w.in_select.in->hold(w.in_select.index)) return &w;
+    take_out(w);
+  }
+  return nullptr;
+}
+
+void waiter_queue::take_held(waiter& held) noexcept {
+  if (held.in_select) held.in_select.in->confirm();
+  take_out(held);
+}
+
+void waiter_queue::put_back(const waiter& held) noexcept {
+  if (held.in_select) held.in_select.in->drop();
 }
 
 }  // namespace weir::detail

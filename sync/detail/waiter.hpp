@@ -5,10 +5,12 @@
 
 #include "../../runtime/detail/intrusive_list.hpp"
 #include "../../runtime/detail/promise_base.hpp"
+#include "../../runtime/detail/selection.hpp"
+#include "domain_lock.hpp"
 #include "state_lock.hpp"
 
-// How tasks and threads wait for an object of sync/. The object has a state_lock and one or more waiter_queues that the
-// lock guards.
+// How tasks and threads wait for an object of sync/. The object has a lock and one or more waiter_queues that the lock
+// guards.
 //
 // A waiter is claimed under the lock, once: by whoever takes it out of its queue (then it has what it waited for), or
 // by its own cancellation (then it is stopped). Who claims it completes it, as a rule after the lock was released. From
@@ -16,6 +18,9 @@
 //
 // A cancellation may come before the waiter has reached the queue, because a leaf is armed first. It is remembered in
 // the waiter, and admission is refused.
+//
+// A waiter that is a case of a select can be decided elsewhere while it stands in a queue. It is dead then: the queue
+// passes it over, and its select takes it out.
 
 namespace weir::detail {
 
@@ -32,6 +37,9 @@ class waiter : public list_hook {
 
   /// Its stop has come before it was admitted. Under the object's lock.
   [[nodiscard]] bool withdrawn() const noexcept { return withdrawn_; }
+
+  /// Its place in a select, if it waits for one.
+  case_link in_select;
 
  protected:
   waiter(const waiter&) = default;  // only before it waits
@@ -50,7 +58,10 @@ class waiter_queue {
   waiter_queue(const waiter_queue&) = delete;
   waiter_queue& operator=(const waiter_queue&) = delete;
 
+  /// False also when only dead ones are left.
   [[nodiscard]] bool empty() const noexcept { return waiting_.empty(); }
+  /// Whether somebody waits who could be claimed now, other than the cases of the select `besides`.
+  [[nodiscard]] bool has_live(const selection* besides) noexcept;
 
   void push(waiter& w) noexcept {
     w.queued_ = true;
@@ -58,19 +69,29 @@ class waiter_queue {
   }
   /// Claims the one that has waited longest; null when nobody waits.
   waiter* take_first() noexcept {
-    if (waiting_.empty()) return nullptr;
-    waiter& w = waiting_.pop_front();
-    w.queued_ = false;
-    return &w;
+    while (!waiting_.empty()) {
+      waiter& w = waiting_.pop_front();
+      w.queued_ = false;
+      if (w.in_select.claim()) return &w;
+    }
+    return nullptr;
   }
   /// Claims all of them. `taken` can be walked without the lock: its waiters are touched by nobody else.
   void take_all(intrusive_list<waiter>& taken) noexcept {
-    for (waiter* w = waiting_.first(); w; w = waiting_.after(*w)) w->queued_ = false;
-    taken.splice_back(waiting_);
+    while (waiter* w = take_first()) taken.push_back(*w);
   }
+  /// In place of take_first() where the commit may throw: the one that has waited longest stays in the queue, held.
+  /// Then either take_held() claims it, or put_back() leaves everything as it was.
+  waiter* hold_first() noexcept;
+  void take_held(waiter& held) noexcept;
+  static void put_back(const waiter& held) noexcept;
   /// Claims `w` for its cancellation. False: it has been claimed, or has not been admitted yet and will be refused.
   bool withdraw(waiter& w) noexcept {
     w.withdrawn_ = true;
+    return take_out(w);
+  }
+  /// Takes out `w`, dead or alive. False: it was not there any more.
+  bool take_out(waiter& w) noexcept {
     if (!w.queued_) return false;
     w.queued_ = false;
     w.list_hook::unlink();
@@ -88,36 +109,63 @@ enum class admission : std::uint8_t {
   refused,  ///< its stop was faster
 };
 
-/// A task in a queue. A derived leaf calls wait_for() from start(), withdraw_from() from request_stop(), and finish()
-/// from resume().
-class waiting_leaf : public leaf, public waiter {
+/// A task in a queue, waiting alone or as a case of a select. `Waiter` is waiter or derived from it. A derived leaf
+/// calls wait_for() from start(), withdraw_from() from request_stop(), and finish() from resume().
+template <class Waiter>
+class basic_waiting_leaf : public leaf, public Waiter {
  protected:
-  waiting_leaf() = default;
-  waiting_leaf(const waiting_leaf&) = default;
-  ~waiting_leaf() = default;
+  using Waiter::Waiter;
+  basic_waiting_leaf() = default;
+  basic_waiting_leaf(const basic_waiting_leaf&) = default;
+  ~basic_waiting_leaf() = default;
 
   /// `enter()` asks the object for admission.
   template <class Enter>
   std::coroutine_handle<> wait_for(const await_context& context, Enter enter) noexcept {
-    if (!begin(context)) return std::noop_coroutine();
+    if (!this->begin(context)) return std::noop_coroutine();
     switch (enter()) {
       case admission::passed:
-        complete();
+        this->complete();
         break;
       case admission::queued:
         break;
       case admission::refused:
-        complete_stopped();
+        this->complete_stopped();
         break;
     }
     return std::noop_coroutine();
   }
 
   /// The object outlives this: a wait does not end while its canceller is inside.
-  void withdraw_from(waiter_queue& queue, state_lock& lock) noexcept;
+  void withdraw_from(waiter_queue& queue, state_lock& lock) noexcept {
+    const state_lock::state state = lock.lock();
+    const bool mine = queue.withdraw(*this);
+    lock.unlock(state);
+    if (mine) this->complete_stopped();
+  }
+  void withdraw_from(waiter_queue& queue, domain_lock& lock) noexcept {
+    lock.lock();
+    const bool mine = queue.withdraw(*this);
+    lock.unlock();
+    if (mine) this->complete_stopped();
+  }
 
-  void wake() noexcept override { complete(); }
-  void wake_next() noexcept override { complete_next(); }
+  void wake() noexcept override {
+    if (this->in_select) {
+      this->in_select.in->fulfil(false);
+    } else {
+      this->complete();
+    }
+  }
+  void wake_next() noexcept override {
+    if (this->in_select) {
+      this->in_select.in->fulfil(true);
+    } else {
+      this->complete_next();
+    }
+  }
 };
+
+using waiting_leaf = basic_waiting_leaf<waiter>;
 
 }  // namespace weir::detail

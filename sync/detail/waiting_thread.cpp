@@ -7,11 +7,11 @@
 
 namespace weir::detail {
 
-waiting_thread::waiting_thread(const char* sentence) {
+thread_latch::thread_latch(const char* sentence) {
   if (current_worker()) throw std::logic_error(sentence);
 }
 
-void waiting_thread::wait() noexcept {
+void thread_latch::wait() noexcept {
   // Waking a thread that the kernel has put to sleep costs tens of microseconds: what comes soon is worth a short look.
   constexpr int looks = 50;
   backoff pause;

@@ -5,18 +5,33 @@
 
 namespace weir::detail {
 
-/// A thread outside of every runtime that waits in a queue, among tasks. Lives on that thread's stack.
-class waiting_thread final : public waiter {
+/// What a blocked thread waits with. On a worker, whose tasks would all wait with it, making one throws
+/// std::logic_error with `sentence`.
+class thread_latch {
  public:
-  /// On a worker, whose tasks would all wait with it, throws std::logic_error with `sentence`.
-  explicit waiting_thread(const char* sentence);
-  ~waiting_thread() = default;
-
+  explicit thread_latch(const char* sentence);
+  void set() noexcept { latch_.set(); }
   void wait() noexcept;
 
  private:
-  void wake() noexcept override { latch_.set(); }
   main_latch latch_;
 };
+
+/// A thread outside of every runtime that waits in a queue, among tasks. Lives on that thread's stack. `Waiter` is
+/// waiter or derived from it.
+template <class Waiter>
+class basic_waiting_thread final : public Waiter {
+ public:
+  explicit basic_waiting_thread(const char* sentence) : latch_(sentence) {}
+  ~basic_waiting_thread() = default;
+
+  void wait() noexcept { latch_.wait(); }
+
+ private:
+  void wake() noexcept override { latch_.set(); }
+  thread_latch latch_;
+};
+
+using waiting_thread = basic_waiting_thread<waiter>;
 
 }  // namespace weir::detail

@@ -1,0 +1,92 @@
+#include "select_core.hpp"
+
+#include <algorithm>
+#include <functional>
+#include <utility>
+
+#include "../../runtime/detail/scheduler.hpp"
+
+namespace weir::detail {
+
+std::size_t commit_one(select_case* cases, std::size_t count, bool ordered) noexcept {
+  if (ordered) std::sort(cases, cases + count, [](const auto& a, const auto& b) { return a.index < b.index; });
+  for (std::size_t i = 0; i < count; ++i) {
+    if (!ordered) {
+      // Fisher and Yates' shuffle, as far as it is needed.
+      const auto left = static_cast<std::uint32_t>(count - i);
+      if (left > 1) std::swap(cases[i], cases[i + random_below(left)]);
+    }
+    if (cases[i].of->try_commit(cases[i].operation)) return cases[i].index;
+  }
+  return no_case;
+}
+
+bool select_core::try_now(const await_context& context, select_case* cases, std::size_t count, bool ordered) noexcept {
+  cases_ = cases;
+  count_ = count;
+  ordered_ = ordered;
+  if (!may_complete_now(context)) return false;
+  chosen_ = commit_one(cases, count, ordered);
+  return chosen_ != no_case;
+}
+
+void select_core::wait(const await_context& context) noexcept {
+  if (!begin(context)) return;
+  for (;;) {
+    // Two selects that have objects in common come to them in the same order: the second one finds the first there, and
+    // only the second has to take itself back.
+    std::sort(cases_, cases_ + count_, [](const auto& a, const auto& b) {
+      return std::less<>()(a.of->object(a.operation), b.of->object(b.operation));
+    });
+    while (armed_ < count_ && cases_[armed_].of->arm(cases_[armed_].operation, {this, cases_[armed_].index})) ++armed_;
+    if (armed_ == count_ || !take_back()) break;
+    // A case can be had. Nobody can choose another one now, so it may be committed, or another one in its place.
+    withdraw_armed();
+    chosen_ = commit_one(cases_, count_, ordered_);
+    if (chosen_ != no_case) {
+      complete();
+      return;
+    }
+    if (!open_again()) {
+      complete_stopped();
+      return;
+    }
+  }
+  switch (finish_arming()) {
+    case armed_outcome::waiting:
+      return;
+    case armed_outcome::fulfilled:
+      complete();
+      return;
+    case armed_outcome::stopped:
+      withdraw_armed();
+      complete_stopped();
+      return;
+  }
+}
+
+std::size_t select_core::conclude() noexcept {
+  finish();
+  withdraw_armed();
+  return chosen_ != no_case ? chosen_ : winner();
+}
+
+void select_core::withdraw_armed() noexcept {
+  for (; armed_ > 0; --armed_) cases_[armed_ - 1].of->withdraw(cases_[armed_ - 1].operation);
+}
+
+void select_core::go_on(bool next) noexcept {
+  if (next) {
+    complete_next();
+  } else {
+    complete();
+  }
+}
+
+void select_core::request_stop(cancellation_cause) noexcept {
+  if (!decide_stop()) return;
+  withdraw_armed();
+  complete_stopped();
+}
+
+}  // namespace weir::detail
