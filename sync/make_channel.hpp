@@ -38,6 +38,15 @@ class shared_channel {
   std::atomic<unsigned> kinds{2};  // of ends, senders and receivers, of which there are any
 };
 
+/// For weir's own patterns: the channel behind an end.
+class channel_end_access {
+ public:
+  template <class End>
+  static auto& items(const End& end) noexcept {
+    return end.items();
+  }
+};
+
 /// One end: what sender and receiver have in common. `count` is the number of its kind.
 template <class T, std::atomic<std::size_t> shared_channel<T>::* count>
 class channel_end {
@@ -51,6 +60,7 @@ class channel_end {
   void close() noexcept { items().close(); }
 
  protected:
+  friend channel_end_access;
   channel_end() = default;
   explicit channel_end(shared_channel<T>* adopted) noexcept : shared_(adopted) {}
   channel_end(const channel_end& other) noexcept : shared_(other.shared_) {

@@ -49,10 +49,11 @@ std::uint32_t random_below(std::uint32_t limit) noexcept;
 
 /// Counts transfers without a return to the worker's loop, so that compilers without tail calls do not grow the stack:
 /// returns `next`, or now and then parks it for the loop and returns a handle that does nothing.
+std::coroutine_handle<> counted_transfer(std::coroutine_handle<> next) noexcept;
 #if WEIR_DETAIL_TAIL_CALLS
 inline std::coroutine_handle<> transfer(std::coroutine_handle<> next) noexcept { return next; }
 #else
-std::coroutine_handle<> transfer(std::coroutine_handle<> next) noexcept;
+inline std::coroutine_handle<> transfer(std::coroutine_handle<> next) noexcept { return counted_transfer(next); }
 #endif
 
 /// A message to one worker: runs there, between tasks, once for each time it was posted. Lives in whoever posts it.

@@ -14,7 +14,7 @@ constexpr unsigned task_budget = 128;
 // How many tasks in a row may run before their turn.
 constexpr unsigned longest_front_streak = 3;
 // Without tail calls: resumptions on top of each other before the stack is given back.
-[[maybe_unused]] constexpr unsigned most_transfers = 64;
+constexpr unsigned most_transfers = 64;
 
 // Never read across a suspension: the functions below are not inlined into coroutines (they live in this file).
 constinit thread_local worker* this_worker [[gnu::tls_model("initial-exec")]] = nullptr;
@@ -102,15 +102,14 @@ std::uint32_t random_below(std::uint32_t limit) noexcept {
   return (this_worker ? this_worker->random() : elsewhere).below(limit);
 }
 
-#if !WEIR_DETAIL_TAIL_CALLS
-std::coroutine_handle<> transfer(std::coroutine_handle<> next) noexcept {
+// Also in a library that was built with tail calls: its users may have another compiler.
+std::coroutine_handle<> counted_transfer(std::coroutine_handle<> next) noexcept {
   worker* here = this_worker;
   if (!here || ++here->transfers < most_transfers) return next;
   // Below us this many resumptions stand on the stack; all of them are suspended and return to the loop now.
   here->parked_transfer = next;
   return std::noop_coroutine();
 }
-#endif
 
 void post(worker& target, message& m) noexcept { target.post(m); }
 worker& first_worker(runtime_core& runtime) noexcept { return runtime.first(); }

@@ -1,0 +1,105 @@
+#pragma once
+
+#include <algorithm>
+#include <concepts>
+#include <cstddef>
+#include <functional>
+#include <type_traits>
+#include <utility>
+
+#include "detail/flow.hpp"
+#include "stage_counters.hpp"
+
+namespace weir {
+
+struct for_each_options {
+  /// Tasks that call the function, at least one.
+  unsigned workers = 1;
+  /// Items that may wait before them.
+  std::size_t buffer = 64;
+  /// To be read while the pipeline runs; must outlive it.
+  stage_counters* counters = nullptr;
+};
+static_assert(std::is_trivially_destructible_v<for_each_options>);
+
+namespace detail {
+
+template <class Fn>
+class for_each_sink {
+ public:
+  using value_type = void;
+  for_each_sink(Fn function, const for_each_options& options) : function_(std::move(function)), options_(options) {}
+
+  template <class Puller, class Steps>
+  task<> consume(segment<Puller, Steps> items, pipeline_run& run) {
+    if (options_.workers <= 1) {
+      auto all = work(std::move(items.source), std::move(items.steps));
+      co_await std::move(all);
+      co_return;
+    }
+    using T = typename Steps::output;
+    auto& queue = into_channel(std::move(items), run, options_.buffer, options_.counters);
+    for (unsigned i = 0; i < options_.workers; ++i) run.spawn(work(channel_puller<T>(queue), no_steps<T>()));
+    co_await run.group().join();
+  }
+
+ private:
+  template <class Puller, class Steps>
+  task<> work(Puller source, Steps steps) {
+    while (auto next = co_await source.next()) {
+      auto item = steps(item_of(next));
+      if (!item) continue;
+      counted_call call(options_.counters);
+      if constexpr (is_async_stage<Fn, typename Steps::output>) {
+        co_await std::invoke(function_, std::move(*item));
+      } else {
+        std::invoke(function_, std::move(*item));
+      }
+      call.returned();
+      if (options_.counters) options_.counters->count_out();
+    }
+  }
+
+  Fn function_;
+  for_each_options options_;
+};
+
+template <class Fn>
+class for_each_stage : public stage_base {
+ public:
+  for_each_stage(Fn function, const for_each_options& options) : function_(std::move(function)), options_(options) {}
+
+  template <class Self, class Flow>
+  static task<> attach(Self&& self, Flow upstream) {
+    static_assert(std::invocable<Fn&, typename Flow::value_type>,
+                  "for_each: the function cannot be called with the items of this pipeline");
+    const for_each_options options = self.options_;
+    return run_pipeline(std::move(upstream), for_each_sink<Fn>(std::forward<Self>(self).function_, options));
+  }
+
+ private:
+  Fn function_;
+  for_each_options options_;
+};
+
+class for_each_function {
+ public:
+  template <class Fn>
+  auto operator()(Fn&& function, const for_each_options& options = {}) const {
+    WEIR_DETAIL_REQUIRE_NAMED(Fn);
+    return for_each_stage<std::decay_t<Fn>>(std::forward<Fn>(function), options);
+  }
+};
+
+}  // namespace detail
+
+/// The end of a pipeline: calls `function(item)`, which may return a task, for every item, and makes a task of it all:
+///
+///     co_await (from(lines) | transform(parse) | for_each(print));
+///
+/// One item after the other, in order, unless `workers` says otherwise; then calls overlap. The task completes when the
+/// source has ended and every item is done with. What any stage throws ends all the others, and is thrown by the task
+/// once they are joined. Cancelled: all stages stop and are joined; items between them are destroyed.
+inline constexpr detail::for_each_function for_each{};
+
+}  // namespace weir

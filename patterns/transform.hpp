@@ -1,0 +1,154 @@
+#pragma once
+
+#include <concepts>
+#include <functional>
+#include <optional>
+#include <type_traits>
+#include <utility>
+
+#include "detail/concurrent_transform.hpp"
+#include "detail/flow.hpp"
+#include "stage_counters.hpp"
+
+namespace weir {
+namespace detail {
+
+/// A plain function as a fused step.
+template <class Fn, class T>
+class transform_step {
+ public:
+  using output = stage_result_t<Fn, T>;
+  transform_step(Fn function, stage_counters* counters) : function_(std::move(function)), counters_(counters) {}
+  template <class U>
+  std::optional<output> operator()(U&& item) {
+    counted_call call(counters_);
+    std::optional<output> result(std::in_place, std::invoke(function_, std::forward<U>(item)));
+    call.returned();
+    if (counters_) counters_->count_out();
+    return result;
+  }
+
+ private:
+  Fn function_;
+  stage_counters* counters_;
+};
+
+/// A task for each item, one after the other, without tasks of its own.
+template <class Flow, class Fn>
+class transform_in_line {
+ public:
+  transform_in_line(Flow upstream, Fn function, stage_counters* counters)
+      : upstream_(std::move(upstream)), function_(std::move(function)), counters_(counters) {}
+  auto operator()(pipeline_run& run) && {
+    auto items = std::move(upstream_).open(run);
+    return transformed(std::move(items.source), std::move(items.steps), std::move(function_), counters_);
+  }
+
+ private:
+  template <class Puller, class Steps>
+  static async_generator<stage_result_t<Fn, typename Steps::output>> transformed(Puller source, Steps steps,
+                                                                                 Fn function,
+                                                                                 stage_counters* counters) {
+    while (auto next = co_await source.next()) {
+      auto item = steps(item_of(next));
+      if (!item) continue;
+      std::optional<stage_result_t<Fn, typename Steps::output>> result;
+      {
+        counted_call call(counters);
+        auto made = co_await std::invoke(function, std::move(*item));
+        result.emplace(std::move(made));
+        call.returned();
+      }
+      counted_hand_on hand_on(counters);
+      co_yield std::move(*result);
+      hand_on.done();
+    }
+  }
+
+  Flow upstream_;
+  Fn function_;
+  stage_counters* counters_;
+};
+
+template <class Fn>
+class transform_stage : public stage_base {
+ public:
+  transform_stage(Fn function, stage_counters* counters) : function_(std::move(function)), counters_(counters) {}
+
+  template <class Self, class Flow>
+  static auto attach(Self&& self, Flow upstream) {
+    using T = typename Flow::value_type;
+    static_assert(std::invocable<Fn&, T>, "transform: the function cannot be called with the items of this pipeline");
+    static_assert(!std::is_void_v<typename unwrapped_task<stage_return_t<Fn, T>>::type>,
+                  "transform: the function returns nothing to go on with: use for_each");
+    if constexpr (is_async_stage<Fn, T>) {
+      return flow_from<stage_result_t<Fn, T>>(
+          transform_in_line<Flow, Fn>(std::move(upstream), std::forward<Self>(self).function_, self.counters_));
+    } else {
+      return std::move(upstream).then(transform_step<Fn, T>(std::forward<Self>(self).function_, self.counters_));
+    }
+  }
+
+ private:
+  Fn function_;
+  stage_counters* counters_;
+};
+
+template <class Fn>
+class concurrent_transform_stage : public stage_base {
+ public:
+  concurrent_transform_stage(Fn function, const transform_options& options)
+      : function_(std::move(function)), options_(options) {}
+
+  template <class Self, class Flow>
+  static auto attach(Self&& self, Flow upstream) {
+    using T = typename Flow::value_type;
+    static_assert(std::invocable<Fn&, T>, "transform: the function cannot be called with the items of this pipeline");
+    static_assert(!std::is_void_v<typename unwrapped_task<stage_return_t<Fn, T>>::type>,
+                  "transform: the function returns nothing to go on with: use for_each with workers");
+    const transform_options options = self.options_;
+    return flow_from<stage_result_t<Fn, T>>(
+        concurrent_transform<Flow, Fn>(std::move(upstream), std::forward<Self>(self).function_, options));
+  }
+
+ private:
+  Fn function_;
+  transform_options options_;
+};
+
+class transform_function {
+ public:
+  template <class Fn>
+  auto operator()(Fn&& function) const {
+    WEIR_DETAIL_REQUIRE_NAMED(Fn);
+    return transform_stage<std::decay_t<Fn>>(std::forward<Fn>(function), nullptr);
+  }
+  template <class Fn>
+  auto operator()(Fn&& function, stage_counters& counters) const {
+    WEIR_DETAIL_REQUIRE_NAMED(Fn);
+    return transform_stage<std::decay_t<Fn>>(std::forward<Fn>(function), &counters);
+  }
+  template <class Fn>
+  auto operator()(Fn&& function, const transform_options& options) const {
+    WEIR_DETAIL_REQUIRE_NAMED(Fn);
+    return concurrent_transform_stage<std::decay_t<Fn>>(std::forward<Fn>(function), options);
+  }
+};
+
+}  // namespace detail
+
+/// A stage that makes something of each item:
+///
+///     transform(function)                        in the task of the stage before it, without a queue in between
+///     transform(function, counters)              the same, counting
+///     transform(function, {.workers = 4, ...})   on tasks of its own, behind a bounded queue: see transform_options
+///
+/// `function` takes an item (it is moved in) and returns the next one, or a task of it. Without options the order is
+/// kept. With several workers it is kept only if `ordered` says so; then a slow item holds up those behind it, but no
+/// more than `buffer` of them. One function object serves all workers, which may call it at the same time.
+///
+/// What it throws ends the pipeline. Back pressure: a worker that finds no room behind it waits, and so does the source
+/// in the end; between two stages there are never more than `buffer` items and one in the hands of each worker.
+inline constexpr detail::transform_function transform{};
+
+}  // namespace weir
