@@ -122,8 +122,8 @@ class batch_stage : public stage_base {
     if (size == 0) throw std::invalid_argument("weir::batch: a batch has at least one item");
   }
 
-  template <class Self, class Flow>
-  static auto attach(Self&& self, Flow upstream) {
+  template <class Flow>
+  static auto attach(const batch_stage& self, Flow upstream) {
     return flow_from<std::vector<typename Flow::value_type>>(
         batch_source<Flow>(std::move(upstream), self.size_, self.longest_, self.counters_));
   }
