@@ -54,7 +54,12 @@ class accepting final : public scene {
   }
   void trigger() override { client_ = plain_socket::connected_to(at_); }
   task<> settle(bool completed) override {
-    if (!completed) accepted_ = co_await listener_.accept();
+    if (!completed) {
+      auto r = co_await as_result(weir::with_timeout(5s, listener_.accept()));
+      expect(r.has_value(), "the connection was lost");
+      if (!r.has_value()) co_return;
+      accepted_ = std::move(*r);
+    }
     expect(accepted_.peer_endpoint() == client_.local(), "another connection was accepted");
     expect(::accept(listener_.native_handle(), nullptr, nullptr) < 0, "there is a second connection");
   }
@@ -131,8 +136,8 @@ class receiving : public scene {
     expect(is_pattern(wanted_.first(taken)), "it read something else");
     // The rest is still in the socket.
     guarded_buffer rest(sent_.size() - taken);
-    if (rest.size() != 0) co_await c_.stream.read_exactly(rest);
-    expect(is_pattern(rest, taken), "bytes were lost");
+    auto r = co_await as_result(weir::with_timeout(5s, c_.stream.read_exactly(rest)));
+    expect(r.has_value() && is_pattern(rest, taken), "bytes were lost");
     expect(::recv(c_.stream.native_handle(), rest.data(), 1, MSG_DONTWAIT) < 0, "there are more bytes than were sent");
   }
 
@@ -357,8 +362,8 @@ class waiting_for_a_signal final : public scene {
   void trigger() override { ::kill(::getpid(), SIGUSR2); }  // a worker's own thread would not take it
   task<> settle(bool completed) override {
     if (completed) co_return;
-    const int which = co_await set_.wait();
-    expect(which == SIGUSR2, "another signal has come");
+    auto r = co_await as_result(weir::with_timeout(5s, set_.wait()));
+    expect(r.has_value() && *r == SIGUSR2, "the signal was lost");
   }
 
  private:

@@ -22,6 +22,7 @@
 namespace test {
 
 /// A plain socket, without the library: the other end in tests. It blocks; nothing that is asked of it here takes long.
+/// Its destructor resets the connection, so that no port stays behind in TIME_WAIT: tests would use them up.
 class plain_socket {
  public:
   plain_socket() = default;
@@ -31,7 +32,7 @@ class plain_socket {
     std::swap(number_, other.number_);
     return *this;
   }
-  ~plain_socket() { close(); }
+  ~plain_socket() { reset(); }
 
   /// Bound to a free port of 127.0.0.1, where connections are refused until listen().
   static plain_socket bound() {
@@ -99,12 +100,14 @@ class plain_socket {
   void set(int level, int option, const T& value) const {
     checked(::setsockopt(number_, level, option, &value, sizeof value), "setsockopt");
   }
+  /// Says good-bye: the other end sees the end of the stream.
   void close() noexcept {
     if (number_ >= 0) ::close(std::exchange(number_, -1));
   }
   /// Closes without a farewell: the other end sees a reset.
-  void reset() {
-    set(SOL_SOCKET, SO_LINGER, linger{.l_onoff = 1, .l_linger = 0});
+  void reset() noexcept {
+    const linger none{.l_onoff = 1, .l_linger = 0};
+    static_cast<void>(::setsockopt(number_, SOL_SOCKET, SO_LINGER, &none, sizeof none));
     close();
   }
 
