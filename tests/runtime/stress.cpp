@@ -18,10 +18,60 @@ class dice {
     state_ ^= state_ << 17;
     return state_ % bound;
   }
+  /// For spinning: mostly few, sometimes many.
+  std::uint64_t steps() { return below(std::uint64_t{1} << below(13)); }
   weir::duration moment(std::uint64_t most_us) { return std::chrono::microseconds(below(most_us)); }
 
  private:
   std::uint64_t state_;
+};
+
+/// A thread that does something just when the test does something else: on two processors the two really meet.
+class rival {
+ public:
+  rival() : thread_([this] { serve(); }) {}
+  rival(const rival&) = delete;
+  rival& operator=(const rival&) = delete;
+  ~rival() {
+    state_ = leave;
+    thread_.join();
+  }
+
+  static void spin(std::uint64_t steps) {
+    for (volatile std::uint64_t k = 0; k < steps;) k = k + 1;
+  }
+  /// Both sides start now; the other one does `f` after so many steps.
+  void start(std::function<void()> f, std::uint64_t steps) {
+    job_ = std::move(f);
+    steps_ = steps;
+    state_ = ready;
+    while (state_ != running && state_ != idle) std::this_thread::yield();
+  }
+  void finish() {
+    while (state_ != idle) std::this_thread::yield();
+  }
+
+ private:
+  enum state : int { idle, ready, running, leave };
+  void serve() {
+    for (;;) {
+      const int now = state_;
+      if (now == leave) return;
+      if (now != ready) {
+        std::this_thread::yield();
+        continue;
+      }
+      state_ = running;
+      spin(steps_);
+      job_();
+      state_ = idle;
+    }
+  }
+
+  std::atomic<int> state_{idle};
+  std::function<void()> job_;
+  std::uint64_t steps_ = 0;
+  std::thread thread_;
 };
 
 constexpr weir::runtime_options four_workers{.workers = 4};
@@ -421,4 +471,133 @@ TEST_CASE("stress: a source that a foreign thread cancels, on one worker and on 
       foreign.join();
     }
   }
+}
+
+TEST_CASE("stress: a cancellation from another thread meets every kind of wait at every moment") {
+  rival other;
+  dice d(7);
+  const int rounds = test::scaled(4'000, 1'000);
+  for (int kind = 0; kind < 9; ++kind) {
+    CAPTURE(kind);
+    auto main = [&]() -> weir::task<> {
+      for (int i = 0; i < rounds; ++i) {
+        weir::cancellation_source source;
+        auto endless = weir::spawn(test::nap(1h));
+        auto short_one = weir::spawn(test::nap(2us));
+        auto body = [&](weir::task_group& g) -> weir::task<> {
+          g.spawn(test::nap(1h));
+          co_await g.join();
+        };
+        auto wait = [&]() -> weir::task<> {
+          const test::counted guard;
+          switch (kind) {
+            case 0:
+              co_await weir::sleep_for(1h);
+              break;
+            case 1:
+              co_await weir::sleep_until(weir::time_point::max());
+              break;
+            case 2:
+              co_await endless.join();
+              break;
+            case 3:
+              co_await weir::with_task_group(body);
+              break;
+            case 4:
+              co_await weir::when_any(test::nap(1h), weir::sleep_for(2h));
+              break;
+            case 5:
+              co_await weir::with_timeout(1h, weir::when_all(test::nap(1h), weir::sleep_for(1h)));
+              break;
+            case 6:
+              for (;;) co_await weir::yield();
+            case 7:
+              for (;;) co_await weir::sleep_for(1us);
+            default:
+              // This one may also end by itself.
+              co_await short_one.join();
+              co_await weir::sleep_for(1us);
+              break;
+          }
+        };
+        other.start([&source] { source.request_cancellation(); }, d.steps());
+        rival::spin(d.steps());
+        const auto r = co_await weir::as_result(weir::with_cancellation(source.token(), wait()));
+        other.finish();
+        if (!r.is_cancelled() && kind != 8) FAIL("it cannot have ended by itself");
+        endless.request_cancellation();
+        const auto ended = co_await weir::as_result(endless.join());
+        const auto ended_too = co_await weir::as_result(short_one.join());
+        if (!ended.is_cancelled() || !ended_too.has_value()) FAIL("the tasks themselves were not to be touched");
+        if (test::counted::alive != 0) FAIL("something is left");
+      }
+    };
+    weir::run(main(), {.workers = 2});
+  }
+}
+
+TEST_CASE("stress: a group's last child ends just when its join is cancelled") {
+  rival other;
+  dice d(9);
+  const int rounds = test::scaled(30'000, 5'000);
+  auto main = [&]() -> weir::task<> {
+    for (int i = 0; i < rounds; ++i) {
+      weir::cancellation_source source;
+      auto body = [&](weir::task_group& g) -> weir::task<> {
+        const test::counted guard;
+        auto child = [&]() -> weir::task<> {
+          // The rival has a start on a busy machine.
+          other.start([&source] { source.request_cancellation(); }, d.steps() + (i % 2 == 0 ? 0 : 4096));
+          rival::spin(d.steps());
+          co_return;
+        };
+        g.spawn(child);
+        co_await g.join();
+      };
+      const auto r = co_await weir::as_result(weir::with_cancellation(source.token(), weir::with_task_group(body)));
+      other.finish();
+      if (!r.has_value() && !r.is_cancelled()) FAIL("neither joined nor cancelled");
+      if (test::counted::alive != 0) FAIL("something is left");
+    }
+  };
+  weir::run(main(), {.workers = 2});
+}
+
+TEST_CASE("stress: a task ends just when it is joined, and when it is cancelled by its handle") {
+  rival other;
+  dice d(11);
+  const int rounds = test::scaled(30'000, 5'000);
+  auto main = [&]() -> weir::task<> {
+    for (int i = 0; i < rounds; ++i) {
+      auto task = [steps = d.steps()](int kind) -> weir::task<int> {
+        if (kind != 0) co_await weir::yield();
+        rival::spin(steps);
+        co_return 1;
+      };
+      auto h = weir::spawn(task, i % 2);
+      other.start([&h] { h.request_cancellation(); }, d.steps());
+      const auto r = co_await weir::as_result(h.join());
+      if (!r.has_value() && !r.is_cancelled()) FAIL("neither a value nor cancelled");
+      other.finish();
+    }
+  };
+  weir::run(main(), {.workers = 2});
+}
+
+TEST_CASE("stress: a timer fires just when its task is cancelled from another thread") {
+  rival other;
+  dice d(13);
+  const int rounds = test::scaled(10'000, 3'000);
+  auto main = [&]() -> weir::task<> {
+    for (int i = 0; i < rounds; ++i) {
+      weir::cancellation_source source;
+      other.start([&source] { source.request_cancellation(); }, d.below(6000));
+      const auto r = co_await weir::as_result(weir::with_cancellation(
+          source.token(),
+          weir::with_timeout(d.moment(20), weir::with_timeout(d.moment(20), weir::sleep_for(d.moment(20))))));
+      static_cast<void>(r);
+      other.finish();
+    }
+  };
+  weir::run(main(), {.workers = 2});
 }
