@@ -223,7 +223,7 @@ void epoll_reactor::unlink(watch& at, io_leaf& op) noexcept {
 /// For the next poll() or wait().
 void epoll_reactor::complete_later(io_leaf& op, int result) noexcept {
   op.where = io_leaf::place::completing;
-  op.completed_with = result;
+  op.set_result(result);
   op.next_waiting = nullptr;
   (last_completed_ ? last_completed_->next_waiting : first_completed_) = &op;
   last_completed_ = &op;
@@ -241,7 +241,7 @@ void epoll_reactor::deliver_completions() noexcept {
   last_completed_ = nullptr;
   while (op) {
     io_leaf* const next = op->next_waiting;
-    complete(*op, op->completed_with);
+    complete(*op, op->result());
     op = next;
   }
 }

@@ -16,8 +16,8 @@ bool ended_early(int result) noexcept {
 
 }  // namespace
 
-bool io_leaf::try_io(const await_context& context) noexcept {
-  if (!may_complete_now(context)) return false;
+bool io_leaf::try_in(const environment& env) noexcept {
+  if (!may_complete_in(env)) return false;
   owner_ = current_worker();
   reactor& io = owner_->io();
   if (!io.optimistic()) {
@@ -25,7 +25,7 @@ bool io_leaf::try_io(const await_context& context) noexcept {
     result_ = -EBADF;
     return true;
   }
-  result_ = enter(context);
+  result_ = enter(env);
   if (result_ != 0) return true;
   int attempted = 0;
   // What is not done stays with its descriptor, and start_io() goes on with it.
@@ -35,11 +35,11 @@ bool io_leaf::try_io(const await_context& context) noexcept {
   return true;
 }
 
-bool io_leaf::finish_empty(const await_context& context) noexcept {
+bool io_leaf::finish_empty_in(const environment& env) noexcept {
   empty_ = true;
-  if (!may_complete_now(context)) return false;
+  if (!may_complete_in(env)) return false;
   owner_ = current_worker();
-  result_ = enter(context);
+  result_ = enter(env);
   static_cast<void>(leave(0));
   take_delivery();
   return true;
@@ -50,13 +50,13 @@ void io_leaf::start_io(const await_context& context) noexcept {
   bind(context);
   if (stop() && !stop()->arm(*this)) {
     // It has moved nothing, and whoever asks the descriptor is to hear that.
-    if (!entered_) static_cast<void>(enter(context));
+    if (!entered_) static_cast<void>(enter(*context.env));
     static_cast<void>(leave(0));
     take_delivery();
     complete_stopped();
     return;
   }
-  const int failed = entered_ ? 0 : enter(context);
+  const int failed = entered_ ? 0 : enter(*context.env);
   if (failed != 0 || empty_) {
     static_cast<void>(leave(0));
     if (stop()) stop()->disarm(*this);
@@ -67,15 +67,16 @@ void io_leaf::start_io(const await_context& context) noexcept {
   submit();
 }
 
-int io_leaf::enter(const await_context& context) noexcept {
+int io_leaf::enter(const environment& env) noexcept {
   if (!descriptor_) return use() == io_use::nothing ? 0 : -EBADF;
-  const int failed = descriptor_->enter(*this, use(), *context.env->runtime);
+  const int failed = descriptor_->enter(*this, use(), *env.runtime);
   entered_ = failed == 0;
   return failed;
 }
 
 int io_leaf::leave(int result) noexcept {
-  if (!std::exchange(entered_, false)) return result;
+  if (!entered_) return result;
+  entered_ = false;
   if (result < 0) keep_name();
   const bool socket = descriptor_->is_socket();
   if (!descriptor_->leave(*this, use())) return result;

@@ -58,19 +58,19 @@ class io_leaf : public leaf, public io_operation, public list_hook {
   /// closed.
   void keep_name() noexcept;
 
-  // For the reactor that has the operation.
-  io_leaf* next_waiting = nullptr;
-  io_leaf* previous_waiting = nullptr;
+  /// What it has completed with: to be delivered, or delivered.
+  [[nodiscard]] int result() const noexcept { return result_; }
+  void set_result(int result) noexcept { result_ = result; }
+
+  /// Where its reactor has it.
   enum class place : std::uint8_t {
     nowhere,
     waiting_for_entry,  // ring: there was no entry for it
     submitted,          // ring: the kernel has it
     waiting,            // readiness: for its descriptor
     offloaded,          // readiness: in the pool
-    completing,         // readiness: completed_with is to be delivered
-  } where = place::nowhere;
-  bool cancel_submitted = false;
-  int completed_with = 0;
+    completing,         // readiness: result() is to be delivered
+  };
 
  protected:
   explicit io_leaf(descriptor* target) noexcept : descriptor_(target) {}
@@ -79,9 +79,9 @@ class io_leaf : public leaf, public io_operation, public list_hook {
   ~io_leaf() = default;
 
   /// The two steps of every I/O operation; `result_` holds the outcome when they have completed.
-  bool try_io(const await_context& context) noexcept;
+  bool try_io(const await_context& context) noexcept { return try_in(*context.env); }
   /// In place of try_io when there is nothing to do.
-  bool finish_empty(const await_context& context) noexcept;
+  bool finish_empty(const await_context& context) noexcept { return finish_empty_in(*context.env); }
   void start_io(const await_context& context) noexcept;
 
   /// A completion is here. True: it was a part, submit again for the rest (prepare() and attempt() now speak of that).
@@ -91,8 +91,6 @@ class io_leaf : public leaf, public io_operation, public list_hook {
   /// For those that have no descriptor to name.
   [[nodiscard]] virtual std::string object() const;
 
-  [[nodiscard]] int result() const noexcept { return result_; }
-  void set_result(int result) noexcept { result_ = result; }
   void set_target(descriptor* target) noexcept { descriptor_ = target; }
   /// Lengths as the kernel takes them in one go.
   static unsigned transfer_size(std::size_t size) noexcept {
@@ -103,9 +101,11 @@ class io_leaf : public leaf, public io_operation, public list_hook {
   [[noreturn]] void fail(const char* verb) const { failure_of(verb).rethrow(); }
 
  private:
+  bool try_in(const environment& env) noexcept;
+  bool finish_empty_in(const environment& env) noexcept;
   void submit() noexcept;
   /// Joins the descriptor's operations, so that it stays open: 0 or the error to complete with.
-  int enter(const await_context& context) noexcept;
+  int enter(const environment& env) noexcept;
   /// The operation has ended with `result`: returns what that means to the caller.
   int leave(int result) noexcept;
   /// Nobody new asks for an early end. Who has asked from another thread may still have a message in our inbox, which
@@ -124,12 +124,22 @@ class io_leaf : public leaf, public io_operation, public list_hook {
 
   descriptor* descriptor_;
   worker* owner_ = nullptr;  // who armed it, until its final completion
-  std::atomic<std::uint8_t> asked_{0};
-  bool delivered_ = false;
-  bool entered_ = false;  // it is among its descriptor's operations
-  bool empty_ = false;    // there is nothing to do
-  int result_ = 0;
   std::unique_ptr<std::string> name_;
+
+ public:
+  // For the reactor that has the operation. Here, so that all small members share a word.
+  io_leaf* next_waiting = nullptr;
+  io_leaf* previous_waiting = nullptr;
+  place where = place::nowhere;
+  bool cancel_submitted = false;
+
+ private:
+  std::atomic<std::uint8_t> asked_{0};
+  // The owner's.
+  bool delivered_ : 1 = false;
+  bool entered_ : 1 = false;  // it is among its descriptor's operations
+  bool empty_ : 1 = false;    // there is nothing to do
+  int result_ = 0;
 };
 
 /// What every I/O operation that completes with a T has in common. `Derived` has `T value()`, `static constexpr const

@@ -123,8 +123,8 @@ void retire_timer(timer& t) noexcept {
   if (timer_wheel::cancel(t) == timer_cancel::too_late) timer_wheel::wait_until_fired(t);
 }
 
-bool leaf::may_complete_now(const await_context& context) noexcept {
-  if (context.env->stop && context.env->stop->requested()) return false;
+bool leaf::may_complete_in(const environment& env) noexcept {
+  if (env.stop && env.stop->requested()) return false;
   return consume_budget();
 }
 
