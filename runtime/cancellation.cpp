@@ -48,7 +48,7 @@ void cancellation_state::add(callback_node& node) noexcept {
 void cancellation_state::remove_unfinished(callback_node& node) noexcept {
   lock_.lock();
   if (node.linked()) {
-    node.unlink();
+    callbacks_.remove(node);
     lock_.unlock();
     return;
   }

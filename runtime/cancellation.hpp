@@ -5,7 +5,7 @@
 #include <utility>
 
 #include "detail/config.hpp"
-#include "detail/intrusive_list.hpp"
+#include "detail/intrusive_ring.hpp"
 #include "detail/spin_lock.hpp"
 #include "errors.hpp"
 
@@ -58,7 +58,7 @@ class cancellation_state {
   struct running_call;  // the callback that a thread is calling just now
   // The small members stand last: derived states put theirs into the same word.
   running_call* running_ = nullptr;          // guarded by lock_
-  intrusive_list<callback_node> callbacks_;  // guarded by lock_
+  intrusive_ring<callback_node> callbacks_;  // guarded by lock_
   std::atomic<cancellation_cause> cause_{cancellation_cause::none};
   spin_lock lock_;
 };
