@@ -14,9 +14,10 @@ namespace weir::detail {
 
 namespace {
 
-std::uint64_t next_serial() noexcept {
-  static std::atomic<std::uint64_t> last{0};
-  return last.fetch_add(1, std::memory_order_relaxed) + 1;
+std::uint32_t next_serial() noexcept {
+  static std::atomic<std::uint32_t> last{0};
+  const std::uint32_t next = last.fetch_add(1, std::memory_order_relaxed) + 1;
+  return next != 0 ? next : last.fetch_add(1, std::memory_order_relaxed) + 1;
 }
 
 runtime_core* domain_here() noexcept {
@@ -31,19 +32,23 @@ void close_number(int number) noexcept {
 
 }  // namespace
 
-descriptor::descriptor(int number, kind what, const endpoint& peer, std::unique_ptr<const std::string> name)
-    : number_(number),
-      kind_(what),
-      domain_(domain_here()),
-      serial_(next_serial()),
-      peer_(peer),
-      name_(std::move(name)) {}
+descriptor::descriptor(int number, const endpoint& peer) noexcept
+    : number_(number), serial_(next_serial()), identity_(identity::peer), domain_(domain_here()), peer_(peer) {}
 
-descriptor::~descriptor() = default;
+descriptor::descriptor(int number, kind what, std::unique_ptr<named> called) noexcept
+    : number_(number),
+      serial_(next_serial()),
+      identity_(what == kind::socket ? identity::named_socket : identity::file),
+      domain_(domain_here()),
+      named_(std::move(called)) {}
+
+descriptor::~descriptor() {
+  if (identity_ != identity::peer) std::destroy_at(&named_);
+}
 
 descriptor* descriptor::adopt(int number, kind what, std::string name) {
   try {
-    return new descriptor(number, what, endpoint(), std::make_unique<const std::string>(std::move(name)));
+    return new descriptor(number, what, std::unique_ptr<named>(new named{.name = std::move(name)}));
   } catch (...) {
     close_number(number);
     throw;
@@ -56,15 +61,14 @@ descriptor* descriptor::adopt(int number, const endpoint& peer) {
 }
 
 descriptor* descriptor::try_adopt(int number, const endpoint& peer) noexcept {
-  auto* made = new (std::nothrow) descriptor(number, kind::socket, peer, nullptr);
+  auto* made = new (std::nothrow) descriptor(number, peer);
   if (!made) close_number(number);
   return made;
 }
 
 std::string descriptor::name() const {
-  if (peer_) return peer_.to_string();
-  if (name_) return *name_;
-  return fmt::format("fd {}", number_);
+  if (identity_ == identity::peer) return peer_ ? peer_.to_string() : fmt::format("fd {}", number_);
+  return named_->name.empty() ? fmt::format("fd {}", number_) : named_->name;
 }
 
 int descriptor::enter(io_leaf& op, io_use use, const runtime_core& runtime) noexcept {
@@ -91,7 +95,7 @@ int descriptor::enter(io_leaf& op, io_use use, const runtime_core& runtime) noex
 
 bool descriptor::leave(io_leaf& op, io_use use) noexcept {
   optional_guard guard(lock_, locked());
-  op.list_hook::unlink();
+  operations_.remove(op);
   if (use == io_use::reading) reading_ = false;
   if (use == io_use::writing) writing_ = false;
   const std::uint32_t left = in_flight_.load(std::memory_order_relaxed) - 1;
@@ -126,7 +130,7 @@ void descriptor::close_here() noexcept {
     return;
   }
   // The peer learns at once; the number stays taken until the kernel has given back every operation.
-  if (kind_ == kind::socket) static_cast<void>(::shutdown(number_, SHUT_RDWR));
+  if (is_socket()) static_cast<void>(::shutdown(number_, SHUT_RDWR));
   for (io_leaf* op = operations_.first(); op; op = operations_.after(*op)) op->cancel_for_close();
 }
 

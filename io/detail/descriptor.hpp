@@ -7,7 +7,7 @@
 #include <string>
 #include <utility>
 
-#include "../../runtime/detail/intrusive_list.hpp"
+#include "../../runtime/detail/intrusive_ring.hpp"
 #include "../../runtime/detail/scheduler.hpp"
 #include "../../runtime/detail/spin_lock.hpp"
 #include "../endpoint.hpp"
@@ -37,12 +37,13 @@ class descriptor final : private message {
   descriptor& operator=(const descriptor&) = delete;
 
   [[nodiscard]] int number() const noexcept { return number_; }
-  [[nodiscard]] bool is_socket() const noexcept { return kind_ == kind::socket; }
-  /// Tells apart descriptors that have the same number one after the other.
-  [[nodiscard]] std::uint64_t serial() const noexcept { return serial_; }
+  [[nodiscard]] bool is_socket() const noexcept { return identity_ != identity::file; }
+  /// Tells apart descriptors that have the same number one after the other. Never 0. It begins again after 2^32
+  /// descriptors; two that are exactly so far apart do not follow each other at one number.
+  [[nodiscard]] std::uint32_t serial() const noexcept { return serial_; }
   /// "127.0.0.1:80", a path, or "fd 7".
   [[nodiscard]] std::string name() const;
-  [[nodiscard]] const endpoint& peer() const noexcept { return peer_; }
+  [[nodiscard]] endpoint peer() const noexcept { return identity_ == identity::peer ? peer_ : endpoint(); }
 
   /// Operations enter and leave. 0, or the error to complete with: ECANCELED when it is closed, EBUSY when somebody
   /// else is reading or writing already.
@@ -62,10 +63,19 @@ class descriptor final : private message {
   void set_bytes_read(std::size_t bytes) noexcept { bytes_read_ = bytes; }
   void set_bytes_written(std::size_t bytes) noexcept { bytes_written_ = bytes; }
   /// Of files: where the next sequential operation goes. A reader and a writer may move it on different threads.
-  [[nodiscard]] std::atomic<std::uint64_t>& position() noexcept { return position_; }
+  [[nodiscard]] std::atomic<std::uint64_t>& position() noexcept { return named_->position; }
 
  private:
-  descriptor(int number, kind what, const endpoint& peer, std::unique_ptr<const std::string> name);
+  /// What only those have that are no connections: there are many connections, and few others.
+  struct named {
+    const std::string name;  // empty: the number says what it is
+    std::atomic<std::uint64_t> position{0};
+  };
+  /// What it is, and which member of the union says so.
+  enum class identity : std::uint8_t { peer, named_socket, file };
+
+  descriptor(int number, const endpoint& peer) noexcept;
+  descriptor(int number, kind what, std::unique_ptr<named> called) noexcept;
   ~descriptor();
 
   void deliver() noexcept override { close_here(); }  // a close from outside of the runtime
@@ -75,22 +85,23 @@ class descriptor final : private message {
 
   // What each operation touches comes first, to stand in one cache line.
   const int number_;
+  const std::uint32_t serial_;
   std::atomic<std::uint32_t> in_flight_{0};
-  const kind kind_;
-  bool closing_ = false;
-  bool reading_ = false;
-  bool writing_ = false;
+  const identity identity_;
   spin_lock lock_;
-  intrusive_list<io_leaf> operations_;
+  bool closing_ = false;
+  bool reading_ : 1 = false;
+  bool writing_ : 1 = false;
+  intrusive_ring<io_leaf> operations_;
   // The single-worker runtime on whose worker it was made; null when it may be used from several threads. While
   // something is in flight that runtime is alive.
   runtime_core* const domain_;
   std::size_t bytes_read_ = 0;
   std::size_t bytes_written_ = 0;
-  const std::uint64_t serial_;
-  std::atomic<std::uint64_t> position_{0};
-  endpoint peer_;
-  std::unique_ptr<const std::string> name_;  // null: the peer, or the number, says what it is
+  union {
+    const endpoint peer_;
+    std::unique_ptr<named> named_;
+  };
 };
 
 /// Owns a descriptor: what streams, listeners and files hold.

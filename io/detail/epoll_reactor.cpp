@@ -22,11 +22,11 @@ namespace {
 // Events taken at once: more only postpone the tasks that they wake.
 constexpr int most_events = 256;
 
-// A tag is a number and the low half of its descriptor's serial, so that an event for a former owner of the number is
+// A tag is a number and its descriptor's serial, so that an event for a former owner of the number is
 // recognised.
 constexpr std::uint64_t wake_tag = ~std::uint64_t{0};
-constexpr std::uint64_t tag_of(int number, std::uint64_t serial) noexcept {
-  return serial << 32 | static_cast<std::uint32_t>(number);
+constexpr std::uint64_t tag_of(int number, std::uint32_t serial) noexcept {
+  return std::uint64_t{serial} << 32 | static_cast<std::uint32_t>(number);
 }
 
 constexpr std::uint32_t interest = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | EPOLLET;
@@ -88,7 +88,7 @@ int epoll_reactor::register_target(const io_leaf& op) noexcept {
   const auto index = static_cast<std::size_t>(target.number());
   if (index >= watches_.size()) {
     try {
-      watches_.resize(std::max({index + 1, 2 * watches_.size(), std::size_t{64}}));
+      watches_.resize(index + 1);
     } catch (const std::bad_alloc&) {
       return -ENOMEM;
     }

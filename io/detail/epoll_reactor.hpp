@@ -38,11 +38,11 @@ class epoll_reactor final : public reactor, private blocking_host {
   /// What is known of the descriptor that has a number. It begins with the descriptor's registration; operations wait
   /// only while their direction is not ready.
   struct watch {
-    std::uint64_t serial = 0;           // of the registered descriptor, 0: none
-    std::array<io_leaf*, 2> waiting{};  // by direction: the first of a ring of operations, first come, first served
+    std::uint32_t serial = 0;           // of the registered descriptor, 0: none
     std::array<bool, 2> ready{};        // by direction: an attempt may succeed
     bool short_is_empty = true;         // see attempt()
     std::uint8_t unclaimed = 0;         // events in a row that nobody here had waited for
+    std::array<io_leaf*, 2> waiting{};  // by direction: the first of a ring of operations, first come, first served
   };
 
   /// Closes its number.
