@@ -74,7 +74,7 @@ class main_strand final : public strand {
  public:
   main_strand(task<T>&& body, runtime_core& core) noexcept : body_(std::move(body)), core_(core) {}
 
-  [[nodiscard]] promise_base& root() noexcept { return body_.root(); }
+  [[nodiscard]] promise_base& root() noexcept override { return body_.root(); }
   [[nodiscard]] main_latch& latch() noexcept { return latch_; }
   T take() {
     if (stopped_because_ != cancellation_cause::none) throw cancelled(stopped_because_);

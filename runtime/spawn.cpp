@@ -5,7 +5,7 @@
 namespace weir::detail {
 
 spawned_base::~spawned_base() {
-  if (exception_ && !observed_ && !failure_kept()) runtime_core::report_to(on_error_, exception_);
+  if (exception_ && !observed_ && !failure_kept()) runtime_core::report_to(kept_on_error(), exception_);
 }
 
 void spawned_base::drop_reference() noexcept {
@@ -14,7 +14,8 @@ void spawned_base::drop_reference() noexcept {
 
 std::exception_ptr spawned_base::harvest() noexcept {
   exception_ = take_outcome(references_.load(std::memory_order_relaxed) > 1);
-  if (exception_) on_error_ = env().runtime->options().on_error;
+  // The last handle may be dropped anywhere, when the runtime has gone.
+  if (exception_) keep_on_error(env().runtime->options().on_error);
   drop_call();
   return exception_;
 }
@@ -40,14 +41,8 @@ void spawned_base::cancel_from_handle() noexcept {
     state().request(cancellation_cause::requested);
     return;
   }
-  if (cancel_posted_.exchange(true, std::memory_order_acq_rel)) return;
   add_reference();
-  post(first_worker(runtime), static_cast<cancel_message&>(*this));
-}
-
-void spawned_base::cancel() noexcept {
-  state().request(cancellation_cause::requested);  // nobody is told when it has ended meanwhile
-  drop_reference();
+  if (!request_outside()) drop_reference();
 }
 
 }  // namespace weir::detail

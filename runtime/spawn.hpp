@@ -23,20 +23,8 @@ namespace detail {
 template <class T>
 class join_operation;
 
-/// A message beside the one that every strand is: the handle's request to stop.
-class cancel_message : public message {
- public:
-  virtual void cancel() noexcept = 0;
-
- protected:
-  ~cancel_message() = default;
-
- private:
-  void deliver() noexcept final { cancel(); }
-};
-
 /// A spawned task and its result, shared by the task and its join handle; the last of the two frees it.
-class spawned_base : public strand, private cancel_message {
+class spawned_base : public strand {
  public:
   [[nodiscard]] bool done() const noexcept { return joiner_.load(std::memory_order_acquire) == finished(); }
   void add_reference() noexcept { references_.fetch_add(1, std::memory_order_relaxed); }
@@ -81,24 +69,24 @@ class spawned_base : public strand, private cancel_message {
   /// Destroys what the task was made of. After its frame.
   virtual void drop_call() noexcept {}
 
-  std::exception_ptr exception_;
-  // Kept with an exception: the last handle may be dropped anywhere, when the runtime has gone.
-  void (*on_error_)(const std::exception_ptr&) noexcept = nullptr;
-
  private:
   // Values of joiner_ that no leaf has.
   static leaf* finished() noexcept { return reinterpret_cast<leaf*>(std::uintptr_t{1}); }
   static leaf* withdrawn() noexcept { return reinterpret_cast<leaf*>(std::uintptr_t{2}); }
 
-  void cancel() noexcept override;
+  void requested_outside() noexcept final { drop_reference(); }
 
-  std::atomic<leaf*> joiner_{nullptr};
-  std::atomic<unsigned> references_{1};
-  std::atomic<bool> cancel_posted_{false};
+  std::atomic<std::uint8_t> references_{1};  // the task's, its handle's, a request's
 
  protected:
   cancellation_cause stopped_because_ = cancellation_cause::none;
   bool observed_ = false;  // somebody asked for the result
+
+ private:
+  std::atomic<leaf*> joiner_{nullptr};
+
+ protected:
+  std::exception_ptr exception_;
 };
 
 template <class T>
@@ -107,7 +95,7 @@ class spawned : public spawned_base {
   static void* operator new(std::size_t size) { return promise_base::operator new(size); }
   static void operator delete(void* memory, std::size_t size) noexcept { promise_base::operator delete(memory, size); }
 
-  [[nodiscard]] promise_base& root() noexcept { return body_.root(); }
+  [[nodiscard]] promise_base& root() noexcept final { return body_.root(); }
 
   /// Once it is done().
   result<T> take_result() noexcept {

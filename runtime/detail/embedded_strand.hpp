@@ -15,7 +15,7 @@ class embedded_strand final : public strand {
   explicit embedded_strand(task<T>&& body) noexcept : body_(std::move(body)) {}
   embedded_strand(embedded_strand&& other) noexcept : strand(), body_(std::move(other.body_)) {}
 
-  [[nodiscard]] promise_base& root() noexcept {
+  [[nodiscard]] promise_base& root() noexcept override {
     if (!body_) fatal("weir: when_all/when_any of a task that was moved from or already awaited");
     return body_.root();
   }

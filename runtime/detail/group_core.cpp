@@ -21,11 +21,23 @@ boundary::verdict strand::stopped() noexcept {
 }
 
 void strand::deliver() noexcept {
-  group_core& group = *group_;
-  promise_base& root = *root_;
-  group.adopt(*this);
-  group.arriving_.fetch_sub(1, std::memory_order_acq_rel);
-  schedule_spawned(root);
+  const std::uint8_t what = outside_.fetch_and(request, std::memory_order_acq_rel);
+  if ((what & arrival) != 0) {
+    group_core& group = *group_;
+    group.adopt(*this);
+    group.arriving_.fetch_sub(1, std::memory_order_acq_rel);
+    schedule_spawned(root());
+  }
+  // Nobody is told when it has ended meanwhile.
+  if ((what & request) != 0) state_.request(cancellation_cause::requested);
+  if ((what & arrival) == 0) requested_outside();
+}
+
+bool strand::request_outside() noexcept {
+  // Nobody else posts it: the arrival has been delivered, and further requests end here.
+  if (outside_.fetch_or(request, std::memory_order_acq_rel) != 0) return false;
+  post(first_worker(*env_.runtime), *this);
+  return true;
 }
 
 // ---- group_core
@@ -55,7 +67,6 @@ void group_core::leave() noexcept {
 
 void group_core::add(strand& child, promise_base& root) noexcept {
   child.group_ = this;
-  child.root_ = &root;
   root.env = &child.env_;
   root.scope = &child;
   child.env_ = env_;
@@ -63,6 +74,7 @@ void group_core::add(strand& child, promise_base& root) noexcept {
   child.state_.set_shared(shared_);
   if (!shared_ && !on_worker_of(*env_.runtime)) {
     arriving_.fetch_add(1, std::memory_order_acq_rel);
+    child.outside_.store(strand::arrival, std::memory_order_relaxed);
     post(first_worker(*env_.runtime), child);
     return;
   }
@@ -72,7 +84,6 @@ void group_core::add(strand& child, promise_base& root) noexcept {
 
 std::coroutine_handle<> group_core::add_running(strand& child, promise_base& root) noexcept {
   child.group_ = this;
-  child.root_ = &root;
   root.env = &child.env_;
   root.scope = &child;
   child.env_ = env_;

@@ -3,6 +3,7 @@
 #include <atomic>
 #include <coroutine>
 #include <cstddef>
+#include <cstdint>
 #include <exception>
 
 #include "promise_base.hpp"
@@ -24,7 +25,8 @@ class strand : public boundary, public list_hook, public message {
   [[nodiscard]] environment& env() noexcept { return env_; }
   [[nodiscard]] stop_state& state() noexcept { return state_; }
   [[nodiscard]] const stop_state& state() const noexcept { return state_; }
-  [[nodiscard]] group_core* group() const noexcept { return group_; }
+  /// The task's first frame. Until it has ended.
+  [[nodiscard]] virtual promise_base& root() noexcept = 0;
 
  protected:
   strand() = default;
@@ -37,23 +39,37 @@ class strand : public boundary, public list_hook, public message {
   virtual void harvest_stopped() noexcept = 0;
   /// The strand is out of its group: the last call that it gets.
   virtual void release() noexcept = 0;
+  /// Stops the strand from outside of its single-worker runtime. True: requested_outside() will be called there, until
+  /// when the strand must live; false: somebody has done so, or its arrival brings it along.
+  bool request_outside() noexcept;
+  virtual void requested_outside() noexcept {}
   /// Once it has ended: the group has its exception and will rethrow it. Any other is nobody's yet.
   [[nodiscard]] bool failure_kept() const noexcept { return failure_kept_; }
+  /// From harvest() on the group is not asked for any more, and its place can keep what outlives the runtime.
+  using error_handler = void (*)(const std::exception_ptr&) noexcept;
+  void keep_on_error(error_handler handler) noexcept { on_error_ = handler; }
+  [[nodiscard]] error_handler kept_on_error() const noexcept { return on_error_; }
 
  private:
   friend class group_core;
   std::coroutine_handle<> child_finished() noexcept final;
   verdict stopped() noexcept final;
-  void deliver() noexcept final;  // a spawn from outside has reached the worker
+  void deliver() noexcept final;  // a spawn or a request from outside has reached the worker
 
   // Each leaf of the strand looks at the end of the state and at the environment: side by side they share a cache line.
   stop_state state_;
   environment env_;
-  promise_base* root_ = nullptr;
-  group_core* group_ = nullptr;
+  union {
+    group_core* group_ = nullptr;
+    error_handler on_error_;
+  };
   bool failure_kept_ = false;
   bool told_ = false;              // of the group's cancellation
   std::atomic<bool> busy_{false};  // a canceller is telling it: it cannot leave the list
+  // What comes from outside, in the one message that a strand is.
+  static constexpr std::uint8_t arrival = 1;  // the strand itself is in the inbox
+  static constexpr std::uint8_t request = 2;  // for good: it is made once
+  std::atomic<std::uint8_t> outside_{0};
 };
 
 /// Strands that are joined together: what with_task_group, with_supervisor, when_all, when_any and a runtime's root

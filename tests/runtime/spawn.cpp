@@ -1,5 +1,7 @@
 #include <functional>
 
+#include <thread>
+
 #include "support.hpp"
 
 using test::simulate;
@@ -174,6 +176,49 @@ TEST_CASE("a task that is cancelled before it began runs up to its first leaf") 
     const int value = co_await q.join();
     CHECK(value == 5);
   });
+}
+
+TEST_CASE("a task spawned from outside can be cancelled there before the worker has seen it, and later") {
+  weir::runtime rt({.workers = 1});
+  std::atomic<int> begun{0};
+  auto work = [&]() -> weir::task<int> {
+    const test::counted guard;
+    ++begun;
+    co_await weir::sleep_for(1h);
+    co_return 1;
+  };
+  for (int i = 0; i < 100; ++i) {
+    weir::join_handle<int> early;
+    weir::join_handle<int> dropped;
+    weir::join_handle<int> late;
+    std::atomic<bool> release{false};
+    auto busy = rt.spawn([&]() -> weir::task<> {
+      while (!release) std::this_thread::yield();
+      co_return;
+    });
+    early = rt.spawn(work);
+    early.request_cancellation();
+    early.request_cancellation();
+    dropped = rt.spawn(work);
+    dropped.request_cancellation();
+    dropped = {};
+    late = rt.spawn(work);
+    release = true;
+    while (begun != 3) std::this_thread::yield();
+    begun = 0;
+    late.request_cancellation();
+    late.request_cancellation();
+    const auto ends = [&]() -> weir::task<> {
+      const auto first = co_await weir::as_result(early.join());
+      CHECK(first.is_cancelled());
+      const auto last = co_await weir::as_result(late.join());
+      CHECK(last.is_cancelled());
+      co_await busy.join();
+    };
+    rt.block_on(ends());
+    early.request_cancellation();
+    CHECK(test::counted::alive == 0);
+  }
 }
 
 TEST_CASE("a join that is cancelled leaves the task alone, and it can be joined later") {
