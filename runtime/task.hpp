@@ -18,7 +18,7 @@ class task;
 
 namespace detail {
 
-/// Runs when a task's coroutine has returned or thrown: goes on with whoever waits for it.
+/// Runs when a coroutine has returned, thrown or, being a generator's, yielded: goes on with whoever waits for it.
 struct final_awaiter {
   [[nodiscard]] bool await_ready() const noexcept { return false; }
   template <class Promise>

@@ -46,7 +46,7 @@ class boundary {
   boundary(const boundary&) = delete;
   boundary& operator=(const boundary&) = delete;
 
-  /// The task inside has returned or thrown and is suspended for good: what to run now.
+  /// The task inside has returned or thrown and is suspended for good, or the generator has yielded: what to run now.
   virtual std::coroutine_handle<> child_finished() noexcept;
   /// A stop is coming from `from`; nothing inside this boundary has been destroyed yet. False: it must wait, the
   /// boundary goes on with continue_unwinding(from) later.
@@ -84,7 +84,7 @@ class promise_base {
   promise_base* next = nullptr;      // in a run queue
   promise_base* previous = nullptr;  // in a run queue
   environment* env = nullptr;
-  promise_base* awaiter = nullptr;  // the frame that is resumed when this one ends; null for the root of a strand
+  promise_base* awaiter = nullptr;  // who is resumed when this frame ends or yields; null for the root of a strand
   boundary* scope = nullptr;        // between this frame and its awaiter, or null
   std::coroutine_handle<>* owner = nullptr;  // the handle that owns this frame: emptied before an unwinding destroys it
   union {

@@ -93,6 +93,24 @@ TEST_CASE("frames: leaves and scopes allocate nothing, tasks one recycled frame"
     };
     const long stops = co_await allocated_by(stopped);
     CHECK(stops == 0);
+    auto generates = []() -> weir::task<> {
+      auto body = []() -> weir::async_generator<int> {
+        for (int i = 0; i < 10; ++i) {
+          co_yield i;
+          co_await weir::sleep_for(1us);
+        }
+      };
+      auto to_the_end = body();
+      while (auto n = co_await weir::with_timeout(1s, to_the_end.next())) static_cast<void>(*n);
+      auto dropped = body();
+      co_await dropped.next();
+      auto ended = body();
+      co_await ended.next();
+      const auto r = co_await weir::as_result(weir::with_timeout(0s, ended.next()));
+      CHECK(!r.has_value());
+    };
+    const long generated = co_await allocated_by(generates);
+    CHECK(generated == 0);
   });
 }
 
