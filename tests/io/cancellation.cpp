@@ -7,8 +7,10 @@
 #include <string_view>
 #include <utility>
 
+#include "../skip.hpp"
 #include "open_descriptors.hpp"
 #include "other_thread.hpp"
+#include "pretended_kernel.hpp"
 #include "scenes.hpp"
 #include "watchdog.hpp"
 
@@ -182,15 +184,20 @@ task<> one(scene& s, plan p, other_thread& other) {
   co_await s.settle(completed);
 }
 
-task<> all_of_a_kind(const kind_of_operation& k, other_thread& other, std::string where, int yields_per_turn) {
+struct thoroughness {
+  int yields_per_turn;
+  int races;
+};
+
+task<> all_of_a_kind(const kind_of_operation& k, other_thread& other, std::string where, thoroughness how) {
   for (const auto& [when, when_name] : moments) {
     for (const auto& [by, by_name] : stoppers) {
-      const int rounds = when == moment::race ? test::scaled(40, 20) : when == moment::complete_then_cancel ? 8 : 2;
+      const int rounds = when == moment::race ? how.races : when == moment::complete_then_cancel ? 8 : 2;
       for (int round = 0; round < rounds; ++round) {
         const std::unique_ptr<scene> s = k.make();
         s->label =
             fmt::format("{}, cancelled through a {} {} ({}, round {})", k.name, by_name, when_name, where, round);
-        s->yields_per_turn = yields_per_turn;
+        s->yields_per_turn = how.yields_per_turn;
         if (s->completes() == completion::never && when == moment::after) continue;
         const plan p{.when = when, .by = by, .round = static_cast<unsigned>(round)};
         co_await one(*s, p, other);
@@ -207,10 +214,29 @@ TEST_CASE("cancellation: each kind of operation at each moment") {
   for (const kind_of_operation& k : kinds_of_operations()) {
     for (const auto& [workers, tasks] : {std::pair{1u, 1u}, std::pair{1u, 256u}, std::pair{4u, 256u}}) {
       const std::string where = fmt::format("{} workers, {} tasks per turn", workers, tasks);
+      const thoroughness how{.yields_per_turn = tasks == 1 ? 10 : 600, .races = test::scaled(40, 20)};
       const test::no_descriptor_leaks none;
-      weir::run(all_of_a_kind(k, other, where, tasks == 1 ? 10 : 600),
+      weir::run(all_of_a_kind(k, other, where, how),
                 {.workers = workers, .offload_threads = 1, .tasks_per_turn = tasks});
     }
+  }
+}
+
+TEST_CASE("cancellation: each kind of operation at each moment, on the rings of older kernels") {
+  if (!test::ring_is_default()) return skip("io_uring is not what runs here");
+  const watchdog dog;
+  other_thread other;
+  for (const test::kernel_version& version : test::older_kernels()) {
+    const test::pretended_kernel kernel(version.flags);
+    for (const kind_of_operation& k : kinds_of_operations()) {
+      for (const unsigned workers : {1u, 4u}) {
+        const std::string where = fmt::format("{} workers, a ring of Linux {}", workers, version.name);
+        const test::no_descriptor_leaks none;
+        weir::run(all_of_a_kind(k, other, where, {.yields_per_turn = 600, .races = 8}),
+                  {.workers = workers, .offload_threads = 1});
+      }
+    }
+    CHECK(kernel.flags_used() == version.flags);
   }
 }
 

@@ -1,0 +1,66 @@
+#include "pretended_kernel.hpp"
+
+#include <dlfcn.h>
+#include <doctest/doctest.h>
+#include <liburing.h>
+
+#include <array>
+#include <atomic>
+#include <cerrno>
+
+#include <weir/weir.hpp>
+
+namespace {
+
+constexpr unsigned everything = ~0u;
+std::atomic<unsigned> known{everything};
+std::atomic<unsigned> most{everything};
+std::atomic<unsigned> flags{0};
+std::atomic<unsigned> size{0};
+
+constexpr unsigned in_5_11 = IORING_SETUP_CLAMP | IORING_SETUP_CQSIZE;
+constexpr unsigned in_5_18 = in_5_11 | IORING_SETUP_SUBMIT_ALL;
+constexpr unsigned in_5_19 = in_5_18 | IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG;
+constexpr unsigned in_6_0 = in_5_19 | IORING_SETUP_SINGLE_ISSUER;
+constexpr std::array<test::kernel_version, 4> versions = {{
+    {.name = "6.0", .flags = in_6_0},
+    {.name = "5.19", .flags = in_5_19},
+    {.name = "5.18", .flags = in_5_18},
+    {.name = "5.11", .flags = in_5_11},
+}};
+
+}  // namespace
+
+/// Stands before liburing's, and asks that for what is not refused.
+extern "C" int io_uring_queue_init_params(unsigned entries, io_uring* ring, io_uring_params* params) {
+  if ((params->flags & ~known) != 0) return -EINVAL;
+  if (entries > most) return -ENOMEM;
+  static const auto real =
+      reinterpret_cast<decltype(&io_uring_queue_init_params)>(::dlsym(RTLD_NEXT, "io_uring_queue_init_params"));
+  if (!real) return -ENOSYS;
+  const int result = real(entries, ring, params);
+  if (result == 0) {
+    flags = params->flags;
+    size = params->sq_entries;
+  }
+  return result;
+}
+
+namespace test {
+
+pretended_kernel::pretended_kernel(unsigned only_flags, unsigned most_entries) {
+  known = only_flags;
+  most = most_entries;
+  flags = size = 0;
+}
+
+pretended_kernel::~pretended_kernel() { known = most = everything; }
+
+unsigned pretended_kernel::flags_used() const { return flags; }
+unsigned pretended_kernel::entries_used() const { return size; }
+
+std::span<const kernel_version> older_kernels() { return versions; }
+
+bool ring_is_default() { return weir::runtime({.workers = 1}).backend() == weir::backend_kind::uring; }
+
+}  // namespace test

@@ -1,0 +1,31 @@
+#pragma once
+
+#include <span>
+
+namespace test {
+
+/// While it lives, rings are made as by a kernel that knows only `flags` of io_uring_setup (EINVAL for others), and has
+/// memory for `most_entries` (ENOMEM for more). One at a time, while no runtime starts.
+class pretended_kernel {
+ public:
+  explicit pretended_kernel(unsigned flags = ~0u, unsigned most_entries = ~0u);
+  pretended_kernel(const pretended_kernel&) = delete;
+  pretended_kernel& operator=(const pretended_kernel&) = delete;
+  ~pretended_kernel();
+
+  /// Of the ring that was made last, 0 when there was none.
+  [[nodiscard]] unsigned flags_used() const;
+  [[nodiscard]] unsigned entries_used() const;
+};
+
+struct kernel_version {
+  const char* name;
+  unsigned flags;  // with which a ring is made there
+};
+/// The versions before which a ring was made with fewer flags than by this one's kernel, newest first.
+std::span<const kernel_version> older_kernels();
+
+/// Does a runtime that is asked for nothing special use io_uring here?
+bool ring_is_default();
+
+}  // namespace test
