@@ -36,8 +36,9 @@ class item_queue {
   item_queue& operator=(item_queue&&) = delete;
   ~item_queue() {
     while (size_ != 0) pop_front();
-    if (front_) ::operator delete(front_, std::align_val_t(block_alignment));
-    if (spare_) ::operator delete(spare_, std::align_val_t(block_alignment));
+    // More than one is left where a block was appended for an item whose constructor then threw.
+    while (front_) free_block(std::exchange(front_, front_->next));
+    if (spare_) free_block(spare_);
   }
 
   [[nodiscard]] std::size_t size() const noexcept { return size_; }
@@ -85,6 +86,7 @@ class item_queue {
     void* memory = ::operator new(header + items * sizeof(T), std::align_val_t(block_alignment));
     return ::new (memory) block{nullptr};
   }
+  static void free_block(block* done) noexcept { ::operator delete(done, std::align_val_t(block_alignment)); }
   void append_block() {
     block* made = spare_ ? std::exchange(spare_, nullptr) : make_block(capacity_);
     made->next = nullptr;
@@ -99,7 +101,7 @@ class item_queue {
     block* done = front_;
     front_ = front_->next;
     if (spare_) {
-      ::operator delete(done, std::align_val_t(block_alignment));
+      free_block(done);
     } else {
       spare_ = done;
     }

@@ -7,8 +7,9 @@
 
 namespace test {
 
-/// Allocations by operator new so far, on all threads; always 0 under sanitizers.
+/// Allocations by operator new so far, on all threads, and how many were freed; always 0 under sanitizers.
 std::uint64_t allocations() noexcept;
+std::uint64_t frees() noexcept;
 
 /// Numbers that depend on the seed only, on every platform.
 class dice {
@@ -23,6 +24,38 @@ class dice {
 
 /// In a simulation: when it completes, everything that could run has run.
 inline auto settle() { return weir::sleep_for(1ns); }
+
+/// What a fragile item throws.
+struct broken : std::exception {
+  [[nodiscard]] const char* what() const noexcept override { return "broken"; }
+};
+
+/// An item whose moves and copies can be made to throw. One that was moved from has the value -1.
+class fragile {
+ public:
+  explicit fragile(int v) : value(v) { ++alive; }
+  fragile(const fragile& other) : value(other.value) { made(); }
+  fragile(fragile&& other) noexcept(false) : value(other.value) {
+    made();
+    other.value = -1;
+  }
+  fragile& operator=(const fragile&) = delete;
+  ~fragile() { --alive; }
+
+  /// The `nth` move or copy from now on throws, and has no effect; 0 for none.
+  static void break_move(int nth) noexcept { until_broken = nth; }
+  /// How many moves and copies are left until then.
+  static inline std::atomic<int> until_broken{0};
+  static inline std::atomic<int> alive{0};
+
+  int value;
+
+ private:
+  static void made() {
+    if (until_broken != 0 && --until_broken == 0) throw broken();
+    ++alive;
+  }
+};
 
 /// Calls `body(group)`, which is no coroutine, and joins what it has spawned.
 template <class F>
