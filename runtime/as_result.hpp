@@ -13,12 +13,15 @@ class [[nodiscard]] as_result_operation final : public operation_base {
   using value_type = result<operation_value_t<Op>>;
 
   explicit as_result_operation(Op&& inner) : inner_(std::move(inner)) {}
-  as_result_operation(as_result_operation&& other) noexcept : operation_base(), inner_(std::move(other.inner_)) {}
+  as_result_operation(as_result_operation&& other) noexcept(std::is_nothrow_move_constructible_v<Op>)
+      : operation_base(), inner_(std::move(other.inner_)) {}
 
   bool ready(const await_context& context) { return inner_.ready(context); }
   std::coroutine_handle<> start(const await_context& context) { return inner_.start(context); }
   value_type resume() noexcept { return inner_.resume_result(); }
-  result<value_type> resume_result() noexcept { return result<value_type>(std::in_place, inner_.resume_result()); }
+  result<value_type> resume_result() noexcept {
+    return capture<value_type>([this] { return inner_.resume_result(); });
+  }
 
  private:
   Op inner_;

@@ -11,7 +11,7 @@ class [[nodiscard]] shielded_operation final : public operation_base, public bou
   using value_type = operation_value_t<Op>;
 
   explicit shielded_operation(Op&& inner) : inner_(std::move(inner)) {}
-  shielded_operation(shielded_operation&& other) noexcept
+  shielded_operation(shielded_operation&& other) noexcept(std::is_nothrow_move_constructible_v<Op>)
       : operation_base(), boundary(), inner_(std::move(other.inner_)) {}
   ~shielded_operation() = default;
 

@@ -51,7 +51,7 @@ class [[nodiscard]] select_operation final : public operation_base, public selec
   using value_type = select_result<Ops...>;
 
   explicit select_operation(Ops&&... cases) : operations_(std::move(cases)...) {}
-  select_operation(select_operation&& other) noexcept
+  select_operation(select_operation&& other) noexcept((std::is_nothrow_move_constructible_v<Ops> && ...))
       : operation_base(), select_core(other), operations_(std::move(other.operations_)) {}
   ~select_operation() = default;
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <type_traits>
 #include <utility>
 
 #include "operation.hpp"
@@ -15,7 +16,8 @@ class cancelling_scope : public operation_base, public boundary, public stoppabl
   using value_type = operation_value_t<Op>;
 
   explicit cancelling_scope(Op&& inner) : inner_(std::move(inner)) {}
-  cancelling_scope(cancelling_scope&& other) noexcept : operation_base(), boundary(), inner_(std::move(other.inner_)) {}
+  cancelling_scope(cancelling_scope&& other) noexcept(std::is_nothrow_move_constructible_v<Op>)
+      : operation_base(), boundary(), inner_(std::move(other.inner_)) {}
 
  protected:
   ~cancelling_scope() = default;
