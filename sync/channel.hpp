@@ -76,9 +76,11 @@ class [[nodiscard]] send_permit {
 /// nothing.
 ///
 /// Any task of any runtime may use it, and any thread through the blocking and try_ forms; one that was made on a
-/// confined worker belongs to that worker. Items are moved under a short lock: the move constructor of T must not use
-/// the channel. What it throws goes to the task that awaits, the item stays where its type left it, and the channel
-/// goes on. Operations allocate nothing (an unbounded channel allocates blocks as it grows) and are O(1).
+/// confined worker belongs to that worker. Items are moved under a short lock: the move constructor of T, and the
+/// destructor of an item that was moved from, must not use the channel. What a move throws goes to the task whose item
+/// it is, or who takes it; the item stays where its type left it, and the channel goes on. Operations allocate nothing
+/// (an unbounded channel allocates blocks as it grows) and are O(1), but for a receive while all room is reserved and
+/// others wait for some.
 ///
 /// It must outlive its operations and permits (told in debug builds). For ends that close it by going away, see
 /// make_channel().

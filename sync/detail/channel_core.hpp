@@ -64,8 +64,8 @@ class immediate final : public Side {
 };
 
 /// A channel without its face: items, who waits at either end, and the rules. What follows from them, with the lock
-/// free: while a sender waits there is no room; while a receiver waits no item lies here; both never wait at once,
-/// unless all room is reserved. (All of that but for dead cases of selects.)
+/// free: while a sender waits there is no room; while a receiver waits no item lies here; somebody with an item and a
+/// receiver never wait at once. (All of that but for dead cases of selects.)
 ///
 /// Items are moved under the lock. When the move of a sender's item throws, that sender fails; when the move out of the
 /// buffer throws, that receiver fails and the item stays. Everybody else goes on.
@@ -121,7 +121,7 @@ class channel_core {
   bool arm(channel_receiver<T>& r, case_link link) noexcept {
     r.in_select = link;
     lock_.lock();
-    const bool waits = items_.empty() && !at_end() && (capacity_ != 0 || !senders_.has_live(link.in));
+    const bool waits = items_.empty() && !at_end() && !senders_.has_live(link.in, &has_item);
     if (waits) receivers_.push(r);
     lock_.unlock();
     return waits;
@@ -219,6 +219,8 @@ class channel_core {
     lock_.unlock();
   }
 
+  static bool has_item(const waiter& w) noexcept { return static_cast<const channel_sender<T>&>(w).item != nullptr; }
+
   // Everything below is called with the lock held.
 
   [[nodiscard]] bool has_room() const noexcept {
@@ -302,20 +304,20 @@ class channel_core {
       if (!senders_.empty()) admit_senders(woken);
       return true;
     }
-    if (capacity_ == 0) {
-      while (waiter* first = senders_.take_first()) {
-        auto& s = static_cast<channel_sender<T>&>(*first);
-        woken.push_back(s);
-        try {
-          r.item.emplace(std::move(*s.item));
-        } catch (...) {
-          fail(s);
-          continue;
-        }
-        s.ended_as = sender_outcome::sent;
-        r.ended_as = receiver_outcome::received;
-        return true;
+    // At a rendezvous, and while all room is reserved, the items are still with those who wait. Who waits for room
+    // alone is passed over: he does not need what is given here.
+    while (waiter* first = senders_.empty() ? nullptr : senders_.take_first(&has_item)) {
+      auto& s = static_cast<channel_sender<T>&>(*first);
+      woken.push_back(s);
+      try {
+        r.item.emplace(std::move(*s.item));
+      } catch (...) {
+        fail(s);
+        continue;
       }
+      s.ended_as = sender_outcome::sent;
+      r.ended_as = receiver_outcome::received;
+      return true;
     }
     if (!at_end()) return false;
     r.ended_as = receiver_outcome::ended;

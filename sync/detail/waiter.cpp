@@ -2,16 +2,32 @@
 
 namespace weir::detail {
 
-bool waiter_queue::has_live(const selection* besides) noexcept {
+bool waiter_queue::has_live(const selection* besides, condition wanted) noexcept {
   waiter* w = waiting_.first();
   while (w) {
     waiter* const next = waiting_.after(*w);
     const selection* const in = w->in_select.in;
-    if (!in || (in != besides && !in->is_decided())) return true;
-    if (in != besides) take_out(*w);  // it is dead, or about to ask again
+    if (in && in->is_decided()) {
+      take_out(*w);  // it is dead, or about to ask again
+    } else if ((!in || in != besides) && (!wanted || wanted(*w))) {
+      return true;
+    }
     w = next;
   }
   return false;
+}
+
+waiter* waiter_queue::take_first(condition wanted) noexcept {
+  waiter* w = waiting_.first();
+  while (w) {
+    waiter* const next = waiting_.after(*w);
+    if (wanted(*w)) {
+      take_out(*w);
+      if (w->in_select.claim()) return w;
+    }
+    w = next;
+  }
+  return nullptr;
 }
 
 waiter* waiter_queue::hold_first() noexcept {

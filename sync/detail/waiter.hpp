@@ -51,7 +51,8 @@ class waiter : public list_hook {
   bool withdrawn_ = false;
 };
 
-/// Waiters, first come, first served. Everything under the object's lock; O(1) but for take_all. Allocates nothing.
+/// Waiters, first come, first served. Everything under the object's lock; O(1) unless it says otherwise. Allocates
+/// nothing.
 class waiter_queue {
  public:
   waiter_queue() = default;
@@ -60,8 +61,10 @@ class waiter_queue {
 
   /// False also when only dead ones are left.
   [[nodiscard]] bool empty() const noexcept { return waiting_.empty(); }
-  /// Whether somebody waits who could be claimed now, other than the cases of the select `besides`.
-  [[nodiscard]] bool has_live(const selection* besides) noexcept;
+  using condition = bool (*)(const waiter&) noexcept;
+  /// Whether somebody waits who could be claimed now, other than the cases of the select `besides`. O(waiters passed
+  /// over).
+  [[nodiscard]] bool has_live(const selection* besides, condition wanted = nullptr) noexcept;
 
   void push(waiter& w) noexcept {
     w.queued_ = true;
@@ -76,6 +79,8 @@ class waiter_queue {
     }
     return nullptr;
   }
+  /// Claims the first of those that are `wanted`. O(waiters passed over).
+  waiter* take_first(condition wanted) noexcept;
   /// Claims all of them. `taken` can be walked without the lock: its waiters are touched by nobody else.
   void take_all(intrusive_list<waiter>& taken) noexcept {
     while (waiter* w = take_first()) taken.push_back(*w);
