@@ -1,7 +1,9 @@
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <cstddef>
+#include <cstdint>
 #include <optional>
 #include <utility>
 
@@ -33,9 +35,8 @@ class shared_channel {
   }
 
   channel<T> items;
-  std::atomic<std::size_t> senders{1};
-  std::atomic<std::size_t> receivers{1};
-  std::atomic<unsigned> kinds{2};  // of ends, senders and receivers, of which there are any
+  std::array<std::atomic<std::size_t>, 2> ends{1, 1};  // of each end_kind
+  std::atomic<unsigned> kinds{2};                      // of which there are any
 };
 
 /// For weir's own patterns: the channel behind an end.
@@ -47,8 +48,10 @@ class channel_end_access {
   }
 };
 
-/// One end: what sender and receiver have in common. `count` is the number of its kind.
-template <class T, std::atomic<std::size_t> shared_channel<T>::* count>
+enum class end_kind : std::uint8_t { sending, receiving };
+
+/// One end: what sender and receiver have in common. T may be incomplete: items can have ends of their own channel.
+template <class T, end_kind kind>
 class channel_end {
  public:
   explicit operator bool() const noexcept { return shared_ != nullptr; }
@@ -64,7 +67,7 @@ class channel_end {
   channel_end() = default;
   explicit channel_end(shared_channel<T>* adopted) noexcept : shared_(adopted) {}
   channel_end(const channel_end& other) noexcept : shared_(other.shared_) {
-    if (shared_) (shared_->*count).fetch_add(1, std::memory_order_relaxed);
+    if (shared_) count(*shared_).fetch_add(1, std::memory_order_relaxed);
   }
   channel_end(channel_end&& other) noexcept : shared_(std::exchange(other.shared_, nullptr)) {}
   ~channel_end() = default;
@@ -78,12 +81,15 @@ class channel_end {
   template <class F>
   void drop(F last) noexcept {
     shared_channel<T>* const shared = std::exchange(shared_, nullptr);
-    if (!shared || (shared->*count).fetch_sub(1, std::memory_order_acq_rel) != 1) return;
+    if (!shared || count(*shared).fetch_sub(1, std::memory_order_acq_rel) != 1) return;
     last(shared->items);
     if (shared->kinds.fetch_sub(1, std::memory_order_acq_rel) == 1) delete shared;
   }
 
  private:
+  static std::atomic<std::size_t>& count(shared_channel<T>& of) noexcept {
+    return of.ends[static_cast<std::size_t>(kind)];
+  }
   shared_channel<T>* shared_ = nullptr;
 };
 
@@ -93,8 +99,8 @@ class channel_end {
 /// is closed. Must not go, or be reset, while an operation or permit that was made through it lives. An end may be used
 /// by one thread at a time; give each task its own copy.
 template <class T>
-class sender : public detail::channel_end<T, &detail::shared_channel<T>::senders> {
-  using base = detail::channel_end<T, &detail::shared_channel<T>::senders>;
+class sender : public detail::channel_end<T, detail::end_kind::sending> {
+  using base = detail::channel_end<T, detail::end_kind::sending>;
 
  public:
   sender() = default;
@@ -143,8 +149,8 @@ class sender : public detail::channel_end<T, &detail::shared_channel<T>::senders
 /// The receiving end. Copies are further receivers, of which each item reaches one; when the last one goes the channel
 /// is closed, what lies in it is destroyed, and senders are told. The rest as for sender.
 template <class T>
-class receiver : public detail::channel_end<T, &detail::shared_channel<T>::receivers> {
-  using base = detail::channel_end<T, &detail::shared_channel<T>::receivers>;
+class receiver : public detail::channel_end<T, detail::end_kind::receiving> {
+  using base = detail::channel_end<T, detail::end_kind::receiving>;
 
  public:
   using value_type = T;
