@@ -33,7 +33,7 @@ class [[nodiscard]] sleep_operation final : public operation_base, public leaf, 
   bool try_commit() noexcept { return fix_due() <= clock::now(); }
   bool arm_case(case_link link) noexcept;
   void withdraw_case() noexcept { retire_timer(*this); }
-  [[nodiscard]] const void* case_object() const noexcept { return this; }
+  [[nodiscard]] const void* case_object() const noexcept { return nullptr; }
 
  private:
   void fire() noexcept override;
@@ -69,13 +69,13 @@ class [[nodiscard]] yield_operation final : public operation_base, public leaf {
 }  // namespace detail
 
 /// Completes when `length` has passed: never early, late by the time that the worker is busy. Zero and less complete at
-/// once. Cancelled: stops at once. Allocates nothing; O(1).
+/// once. Cancelled: stops at once. Selectable: counts from when the select begins. Allocates nothing; O(1).
 template <class Rep, class Period>
 auto sleep_for(std::chrono::duration<Rep, Period> length) noexcept {
   return detail::sleep_operation(detail::to_duration(length));
 }
 
-/// Completes at `due`, or at once when that has passed.
+/// Completes at `due`, or at once when that has passed. Selectable.
 inline auto sleep_until(time_point due) noexcept { return detail::sleep_operation(due); }
 
 /// Lets everything that is ready on this worker now run first (in a simulation the seed decides). A cancelled task
@@ -106,7 +106,7 @@ class interval {
   interval(duration period, missed_ticks policy, time_point first);
 
   /// Completes at the next tick with the point in time for which that tick was due. Cancelled while it waits: the tick
-  /// is not used up. One awaiter at a time. Allocates nothing.
+  /// is not used up. Selectable: nor is it when another case is chosen. One awaiter at a time. Allocates nothing.
   class tick_operation;
   [[nodiscard]] tick_operation tick() noexcept WEIR_DETAIL_LIFETIMEBOUND;
 

@@ -3,6 +3,7 @@
 #include <array>
 #include <coroutine>
 #include <cstddef>
+#include <memory>
 #include <optional>
 #include <tuple>
 #include <type_traits>
@@ -29,6 +30,8 @@ select_result<Ops...> take_case(std::tuple<Ops...>& cases, std::size_t index) {
   if constexpr (std::is_void_v<T>) {
     chosen.resume();
     return select_result<std::remove_reference_t<Ops>...>(std::in_place_index<I>);
+  } else if constexpr (std::is_reference_v<T>) {
+    return select_result<std::remove_reference_t<Ops>...>(std::in_place_index<I>, std::addressof(chosen.resume()));
   } else {
     return select_result<std::remove_reference_t<Ops>...>(std::in_place_index<I>, chosen.resume());
   }
@@ -92,7 +95,8 @@ constexpr bool check_cases() noexcept {
 ///
 /// The other operations leave no trace: nothing was received by them, and what they would have sent has not been
 /// touched. When several can be had at once, each of them has the same chance; to prefer the first ones use
-/// select_ordered. A closed channel can always be had: its receive completes with nothing.
+/// select_ordered. (Of sleeps with one deadline the first ends first, as anywhere.) A closed channel can always be had:
+/// its receive completes with nothing.
 ///
 /// Takes channel sends, receives and permits, sleeps, ticks, and events. What the chosen operation throws is thrown
 /// here. Cancelled while waiting: all of them are withdrawn and it stops; if one had been chosen before, it completes

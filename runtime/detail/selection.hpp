@@ -15,7 +15,9 @@
 //   bool try_commit() noexcept;        completes now, as if alone, if that takes no waiting
 //   bool arm_case(case_link) noexcept; waits as a case: true. False when it need not wait; then nothing has happened.
 //   void withdraw_case() noexcept;     ends the waiting of arm_case, whether it was decided or not. Any thread.
-//   const void* case_object() const noexcept;  what it waits at: cases are armed in the order of these addresses
+//   const void* case_object() const noexcept;  what it waits at: cases are armed in the order of these addresses, those
+//                                              of one object in the order in which the select has them; null for what
+//                                              no other select can wait at
 //
 // While armed, whoever has what the case waits for asks case_link::claim(). True: exactly this case goes on; he commits
 // it (puts the value where its resume() will find it) and calls fulfil(). False: another case, or a stop, was faster;

@@ -9,7 +9,8 @@
 namespace weir::detail {
 
 std::size_t commit_one(select_case* cases, std::size_t count, bool ordered) noexcept {
-  if (ordered) std::sort(cases, cases + count, [](const auto& a, const auto& b) { return a.index < b.index; });
+  // Also for the shuffle: a seed is to choose the same, wherever in memory the objects lie.
+  std::sort(cases, cases + count, [](const auto& a, const auto& b) { return a.index < b.index; });
   for (std::size_t i = 0; i < count; ++i) {
     if (!ordered) {
       // Fisher and Yates' shuffle, as far as it is needed.
@@ -36,7 +37,9 @@ void select_core::wait(const await_context& context) noexcept {
     // Two selects that have objects in common come to them in the same order: the second one finds the first there, and
     // only the second has to take itself back.
     std::sort(cases_, cases_ + count_, [](const auto& a, const auto& b) {
-      return std::less<>()(a.of->object(a.operation), b.of->object(b.operation));
+      const void* const first = a.of->object(a.operation);
+      const void* const second = b.of->object(b.operation);
+      return first == second ? a.index < b.index : std::less<>()(first, second);
     });
     while (armed_ < count_ && cases_[armed_].of->arm(cases_[armed_].operation, {this, cases_[armed_].index})) ++armed_;
     if (armed_ == count_ || !take_back()) break;

@@ -31,7 +31,7 @@ inline constexpr select_case::functions case_functions = {
 inline constexpr std::size_t no_case = static_cast<std::size_t>(-1);
 
 /// Commits one of the cases that can be had now: any of them with the same probability, or with `ordered` the one with
-/// the lowest index. Returns its index, or no_case. Reorders them.
+/// the lowest index. Returns its index, or no_case. Reorders them; the order in which they come does not matter.
 std::size_t commit_one(select_case* cases, std::size_t count, bool ordered) noexcept;
 
 /// The part of select that does not depend on the cases' types: arms them, sees one chosen, takes the rest back.
