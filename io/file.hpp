@@ -97,6 +97,9 @@ class file {
   [[nodiscard]] std::size_t bytes_read() const noexcept { return handle_ ? handle_.get()->bytes_read() : 0; }
   [[nodiscard]] std::size_t bytes_written() const noexcept { return handle_ ? handle_.get()->bytes_written() : 0; }
 
+  /// What error sentences call it: the path, or what adopt() was given.
+  [[nodiscard]] std::string name() const { return handle_ ? handle_.get()->name() : "a closed file"; }
+
   /// Cancels what is in flight and closes once that has ended. Idempotent. Whether everything has reached the device
   /// only sync() tells.
   void close() noexcept { handle_.reset(); }

@@ -3,6 +3,7 @@
 #include <chrono>
 #include <cstddef>
 #include <span>
+#include <string>
 #include <type_traits>
 #include <utility>
 
@@ -62,6 +63,9 @@ class tcp_stream {
   [[nodiscard]] endpoint local_endpoint() const;
   /// The other end, as it was when connected.
   [[nodiscard]] endpoint peer_endpoint() const noexcept { return socket_ ? socket_.get()->peer() : endpoint(); }
+
+  /// What error sentences call it: "127.0.0.1:80", the peer.
+  [[nodiscard]] std::string name() const { return socket_ ? socket_.get()->name() : "a closed socket"; }
 
   void set_no_delay(bool on);
   void set_keep_alive(bool on);

@@ -128,18 +128,18 @@ class leaf : public stoppable {
   [[nodiscard]] virtual const char* name() const noexcept = 0;
   void visit(wait_visitor& visitor) const override { visitor.waits(*this); }
 
+  /// False under a token that is already cancelled, or when the task's budget is used up: do not even try to complete
+  /// at once.
+  static bool may_complete_now(const await_context& context) noexcept { return may_complete_in(*context.env); }
+  /// Of the context it takes what it needs: a context whose address went out of line would stand in the task's frame.
+  static bool may_complete_in(const environment& env) noexcept;
+
   [[nodiscard]] promise_base& frame() const noexcept { return *frame_; }
   [[nodiscard]] boundary* scope() const noexcept { return scope_; }
   [[nodiscard]] stop_state* stop() const noexcept { return stop_; }
 
  protected:
   ~leaf() = default;
-
-  /// False under a token that is already cancelled, or when the task's budget is used up: do not even try to complete
-  /// at once.
-  static bool may_complete_now(const await_context& context) noexcept { return may_complete_in(*context.env); }
-  /// Of the context it takes what it needs: a context whose address went out of line would stand in the task's frame.
-  static bool may_complete_in(const environment& env) noexcept;
 
   void bind(const await_context& context) noexcept;
   /// Binds the leaf to its frame and arms it. False: it is stopped before it began.
