@@ -2,11 +2,17 @@
 
 // All of weir. Each part can be included alone: <weir/runtime/task.hpp>, <weir/io/tcp.hpp>, ...
 
+#include "io/buffered_reader.hpp"
+#include "io/buffered_writer.hpp"
+#include "io/copy.hpp"
 #include "io/endpoint.hpp"
 #include "io/file.hpp"
+#include "io/read_exactly.hpp"
 #include "io/signal_set.hpp"
 #include "io/simulation.hpp"
+#include "io/stream.hpp"
 #include "io/tcp.hpp"
+#include "io/write_all.hpp"
 #include "patterns/batch.hpp"
 #include "patterns/collect.hpp"
 #include "patterns/filter.hpp"

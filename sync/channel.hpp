@@ -50,8 +50,8 @@ class [[nodiscard]] send_permit {
   bool send(const T& item)
     requires std::copy_constructible<T>
   {
-    T copy(item);
-    return send(std::move(copy));
+    T copied(item);
+    return send(std::move(copied));
   }
 
  private:
@@ -138,8 +138,8 @@ class channel {
   bool try_send(const T& item)
     requires std::copy_constructible<T>
   {
-    T copy(item);
-    return try_send(std::move(copy));
+    T copied(item);
+    return try_send(std::move(copied));
   }
 
   /// An item if one can be had without waiting. O(1).
@@ -151,8 +151,8 @@ class channel {
   bool send_blocking(const T& item)
     requires std::copy_constructible<T>
   {
-    T copy(item);
-    return send_blocking(std::move(copy));
+    T copied(item);
+    return send_blocking(std::move(copied));
   }
   std::optional<T> receive_blocking();
 

@@ -11,12 +11,15 @@
 #include <latch>
 #include <system_error>
 
+#include <weir/io/buffered_reader.hpp>
+#include <weir/io/buffered_writer.hpp>
 #include <weir/io/file.hpp>
 #include <weir/io/signal_set.hpp>
 #include <weir/sync/event.hpp>
 #include <weir/sync/mutex.hpp>
 
 #include "guarded_buffer.hpp"
+#include "streams.hpp"
 
 using weir::as_result;
 using weir::cancellation_token;
@@ -189,7 +192,7 @@ class sending : public scene {
     }
   }
   task<> settle(bool completed) override {
-    const std::size_t written = before_ + c_.stream.bytes_written();
+    const std::size_t written = before_ + moved();
     if (completed) expect(written == before_ + expected_, "bytes_written() is wrong");
     c_.stream.close();
     ssize_t n = 1;
@@ -204,6 +207,9 @@ class sending : public scene {
   }
 
  protected:
+  /// What the operation says that it has sent.
+  [[nodiscard]] virtual std::size_t moved() const { return c_.stream.bytes_written(); }
+
   connection c_ = connect_pair(true);
   guarded_buffer bytes_{std::size_t{1} << 17};
   guarded_buffer received_{(std::size_t{1} << 17) + 1};
@@ -242,6 +248,91 @@ class writing_some final : public sending {
     expected_ = *r;
     co_return true;
   }
+};
+
+// ---- through a buffer
+
+class reading_a_line final : public scene {
+ public:
+  task<> open() override {
+    c_.peer.send(bytes_of("the first half "));
+    co_return;
+  }
+  task<bool> attempt(cancellation_token token) override {
+    auto r = co_await as_result(with_cancellation(token, reader_.read_line()));
+    if (!completed(r)) co_return false;
+    expect(*r == line_, "it read another line");
+    co_return true;
+  }
+  void trigger() override { c_.peer.send(bytes_of("and the second\nthe rest\n")); }
+  task<> settle(bool completed) override {
+    if (!completed) {
+      const auto line = co_await reader_.read_line();
+      expect(line == line_, "a part of the line was lost");
+    }
+    const auto rest = co_await reader_.read_line();
+    expect(rest == "the rest", "what follows the line was lost");
+    expect(reader_.buffered().empty(), "there are more bytes than were sent");
+  }
+
+ private:
+  static constexpr std::string_view line_ = "the first half and the second";
+  connection c_ = connect_pair();
+  weir::buffered_reader<tcp_stream&> reader_{c_.stream};
+};
+
+/// So much that it is read past the buffer, which has to have it again when the read is stopped.
+class reading_past_the_buffer final : public scene {
+ public:
+  task<> open() override {
+    fill_pattern(sent_);
+    c_.peer.send(sent_.first(10));
+    const auto seen = co_await reader_.peek();
+    expect(is_pattern(seen), "peek shows something else");
+  }
+  task<bool> attempt(cancellation_token token) override {
+    auto r = co_await as_result(with_cancellation(token, reader_.read_exactly(wanted_)));
+    if (!completed(r)) co_return false;
+    expect(is_pattern(wanted_), "it read something else");
+    co_return true;
+  }
+  void trigger() override { c_.peer.send(sent_.last_from(10)); }
+  task<> settle(bool completed) override {
+    const std::size_t taken = completed ? wanted_.size() : 0;
+    guarded_buffer rest(sent_.size() - taken);
+    co_await reader_.read_exactly(rest);
+    expect(is_pattern(rest, taken), "bytes were lost");
+    expect(reader_.buffered().empty(), "there are more bytes than were sent");
+  }
+
+ private:
+  connection c_ = connect_pair();
+  weir::buffered_reader<tcp_stream&> reader_{c_.stream, {.buffer = 16}};
+  guarded_buffer sent_{100};
+  guarded_buffer wanted_{64};
+};
+
+class flushing final : public sending {
+ public:
+  task<> open() override {
+    co_await sending::open();
+    co_await writer_.write(bytes_);
+    expected_ = bytes_.size();
+  }
+  task<bool> attempt(cancellation_token token) override {
+    auto r = co_await as_result(with_cancellation(token, writer_.flush()));
+    co_return completed(r);
+  }
+  task<> settle(bool completed) override {
+    expect(is_pattern(writer_.buffered(), moved()), "what is left is something else");
+    co_await sending::settle(completed);
+    writer_.discard();
+  }
+
+ private:
+  [[nodiscard]] std::size_t moved() const override { return bytes_.size() - writer_.buffered().size(); }
+
+  weir::buffered_writer<tcp_stream&> writer_{c_.stream, {.buffer = std::size_t{1} << 18}};
 };
 
 // ---- files and signals
@@ -575,6 +666,9 @@ constexpr std::array all_kinds = {
     kind_of_operation{"read_exactly", make<reading_exactly>},
     kind_of_operation{"write_all", make<writing_all>},
     kind_of_operation{"write_some", make<writing_some>},
+    kind_of_operation{"buffered_reader::read_line", make<reading_a_line>},
+    kind_of_operation{"buffered_reader::read_exactly", make<reading_past_the_buffer>},
+    kind_of_operation{"buffered_writer::flush", make<flushing>},
     kind_of_operation{"file::open", make<opening_a_file>},
     kind_of_operation{"file::read_at", make<reading_a_file>},
     kind_of_operation{"file::read_some", make<reading_a_file_on>},

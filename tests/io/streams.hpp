@@ -62,7 +62,8 @@ class chopped_text {
   weir::time_point due_;  // of the next piece, once it was asked for
 };
 
-/// Takes at most `step` bytes at a time, each after `pause`, and keeps them.
+/// Takes at most `step` bytes at a time and keeps them; is ready for them `pause` after it was first asked, whether
+/// somebody still waits or not.
 class slow_sink {
  public:
   explicit slow_sink(std::size_t step = 1000, weir::duration pause = weir::duration::zero())
@@ -71,7 +72,11 @@ class slow_sink {
   weir::task<std::size_t> write_some(std::span<const std::byte> from) {
     ++writes;
     largest = std::max(largest, from.size());
-    if (pause_ != weir::duration::zero()) co_await weir::sleep_for(pause_);
+    if (pause_ != weir::duration::zero()) {
+      if (due_ == weir::time_point()) due_ = weir::now() + pause_;
+      co_await weir::sleep_until(due_);
+      due_ = weir::time_point();
+    }
     if (text.size() >= fails_at) throw std::runtime_error("it is full");
     const std::size_t n = std::min(step_, from.size());
     text += text_in(from.first(n));
@@ -87,6 +92,7 @@ class slow_sink {
  private:
   std::size_t step_;
   weir::duration pause_;
+  weir::time_point due_;
 };
 
 }  // namespace test
