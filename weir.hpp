@@ -7,6 +7,7 @@
 #include "io/copy.hpp"
 #include "io/endpoint.hpp"
 #include "io/file.hpp"
+#include "io/lines.hpp"
 #include "io/read_exactly.hpp"
 #include "io/signal_set.hpp"
 #include "io/simulation.hpp"
