@@ -48,7 +48,8 @@ descriptor::~descriptor() {
 
 descriptor* descriptor::adopt(int number, kind what, std::string name) {
   try {
-    return new descriptor(number, what, std::unique_ptr<named>(new named{.name = std::move(name)}));
+    auto called = std::make_unique<named>(std::move(name));
+    return new descriptor(number, what, std::move(called));
   } catch (...) {
     close_number(number);
     throw;

@@ -68,6 +68,7 @@ class descriptor final : private message {
  private:
   /// What only those have that are no connections: there are many connections, and few others.
   struct named {
+    explicit named(std::string its_name) noexcept : name(std::move(its_name)) {}
     const std::string name;  // empty: the number says what it is
     std::atomic<std::uint64_t> position{0};
   };
