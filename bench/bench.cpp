@@ -1,14 +1,18 @@
 // The benchmark driver. `bench help` tells what it can do.
 
+#include "command_line.hpp"
 #include "echo_bench.hpp"
 #include "echo_report.hpp"
+#include "error_text.hpp"
 #include "idle_bench.hpp"
 #include "load_client.hpp"
 #include "loopback.hpp"
+#include "server_process.hpp"
 
 #include <fmt/format.h>
 
-#include <charconv>
+#include <unistd.h>
+#include <cerrno>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
@@ -29,6 +33,9 @@ constexpr const char* usage = R"(usage:
       --check: fail when a target is missed.
   bench idle [--connections 10000] [--servers NAME,...] [--smoke] [--check] [--json FILE]
       Resident memory of each server for an idle connection.
+  bench sync [--rows spsc,mpmc,...] [--repeats 9] [--smoke] [--check] [--json FILE]
+      Channels, locks, timers and tasks on weir, beside the least that coroutines can cost, and
+      beside Go where it is installed.
   bench load --port PORT [--connections 64] [--size 64] [--depth 1] [--seconds 1]
              [--engine uring|epoll] [--json FILE]
       The load client alone, against any echo server on 127.0.0.1.
@@ -53,26 +60,6 @@ struct arguments {
   std::string json;
 };
 
-template <class Number>
-Number parse_number(std::string_view option, std::string_view text, Number least, Number most) {
-  Number value{};
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  // Written so that NaN is refused too.
-  if (error != std::errc{} || end != text.data() + text.size() || !(value >= least && value <= most))
-    throw std::invalid_argument(fmt::format("{} takes {} to {}, not \"{}\"", option, least, most, text));
-  return value;
-}
-
-std::vector<std::string> split(std::string_view text) {
-  std::vector<std::string> parts;
-  for (std::size_t begin = 0; begin <= text.size();) {
-    const std::size_t end = std::min(text.find(',', begin), text.size());
-    parts.emplace_back(text.substr(begin, end - begin));
-    begin = end + 1;
-  }
-  return parts;
-}
-
 arguments parse(int argc, char** argv) {
   arguments parsed;
   for (int i = 2; i < argc; ++i) {
@@ -82,21 +69,21 @@ arguments parse(int argc, char** argv) {
       return argv[++i];
     };
     if (option == "--connections") {
-      for (const std::string& text : split(value()))
-        parsed.connections.push_back(parse_number<unsigned>(option, text, 1, 1'000'000));
+      for (const std::string& text : bench::split(value()))
+        parsed.connections.push_back(bench::parse_number<unsigned>(option, text, 1, 1'000'000));
     } else if (option == "--servers") {
-      parsed.servers = split(value());
+      parsed.servers = bench::split(value());
       for (const std::string& name : parsed.servers) bench::find_server(name);
     } else if (option == "--size") {
-      parsed.size = parse_number<unsigned>(option, value(), 1, 1'048'576);
+      parsed.size = bench::parse_number<unsigned>(option, value(), 1, 1'048'576);
     } else if (option == "--depth") {
-      parsed.depth = parse_number<unsigned>(option, value(), 1, 1024);
+      parsed.depth = bench::parse_number<unsigned>(option, value(), 1, 1024);
     } else if (option == "--seconds") {
-      parsed.seconds = parse_number<double>(option, value(), 0.01, 3600);
+      parsed.seconds = bench::parse_number<double>(option, value(), 0.01, 3600);
     } else if (option == "--repeats") {
-      parsed.repeats = parse_number<unsigned>(option, value(), 1, 1000);
+      parsed.repeats = bench::parse_number<unsigned>(option, value(), 1, 1000);
     } else if (option == "--port") {
-      parsed.port = parse_number<std::uint16_t>(option, value(), 1, 65535);
+      parsed.port = bench::parse_number<std::uint16_t>(option, value(), 1, 65535);
     } else if (option == "--engine") {
       const std::string_view name = value();
       if (name != "uring" && name != "epoll") throw std::invalid_argument("--engine takes uring or epoll");
@@ -116,19 +103,6 @@ arguments parse(int argc, char** argv) {
 
 std::chrono::nanoseconds to_duration(double seconds) { return std::chrono::nanoseconds(std::llround(seconds * 1e9)); }
 
-void show_progress(const std::string& line) {
-  fmt::print("{}\n", line);
-  std::fflush(stdout);
-}
-
-void write_json(const std::string& path, const std::string& text) {
-  if (path.empty()) return;
-  std::FILE* file = std::fopen(path.c_str(), "w");
-  const bool written = file != nullptr && std::fwrite(text.data(), 1, text.size(), file) == text.size();
-  if (file == nullptr || std::fclose(file) != 0 || !written)
-    throw std::runtime_error(fmt::format("cannot write {}", path));
-}
-
 int run_echo_command(const arguments& a) {
   bench::echo_options options{.size = a.size, .depth = a.depth, .engine = a.engine};
   if (a.smoke) {
@@ -143,7 +117,7 @@ int run_echo_command(const arguments& a) {
   if (!a.servers.empty()) options.servers = a.servers;
   if (!a.connections.empty()) options.connections = a.connections;
 
-  const bench::echo_report report = bench::run_echo(options, show_progress);
+  const bench::echo_report report = bench::run_echo(options, bench::show_progress);
   for (const unsigned connections : options.connections) fmt::print("\n{}", bench::echo_table(report, connections));
   fmt::print(
       "\nMedians over {} round(s). CPU and calls (system calls) are the server's. \":\" is a ratio to a raw server, "
@@ -160,7 +134,7 @@ int run_echo_command(const arguments& a) {
       missed |= !met;
     }
   }
-  write_json(a.json, bench::to_json(report));
+  bench::write_file(a.json, bench::to_json(report));
   for (const std::string& failure : report.failures) fmt::print(stderr, "FAILED: {}\n", failure);
   return report.failures.empty() && !(a.check && missed) ? 0 : 1;
 }
@@ -170,7 +144,7 @@ int run_idle_command(const arguments& a) {
   if (a.smoke) options.connections = 100;
   if (!a.servers.empty()) options.servers = a.servers;
   if (!a.connections.empty()) options.connections = a.connections.front();
-  const std::vector<bench::idle_row> rows = bench::run_idle(options, show_progress);
+  const std::vector<bench::idle_row> rows = bench::run_idle(options, bench::show_progress);
   fmt::print("\n{}\nThe kernel's memory for sockets is not in it.\n", bench::idle_table(rows));
   bool missed = false;
   for (const bench::idle_row& row : rows) {
@@ -180,7 +154,7 @@ int run_idle_command(const arguments& a) {
                most_idle_bytes, met ? "met" : "missed");
     missed |= !met;
   }
-  write_json(a.json, bench::to_json(rows));
+  bench::write_file(a.json, bench::to_json(rows));
   int status = a.check && missed ? 1 : 0;
   for (const bench::idle_row& row : rows) {
     if (row.failure.empty()) continue;
@@ -201,8 +175,17 @@ int run_load_command(const arguments& a) {
                                                      .engine = a.engine});
   const std::string json = bench::to_json(result) + "\n";
   if (a.json.empty()) fmt::print("{}", json);
-  write_json(a.json, json);
+  bench::write_file(a.json, json);
   return result.correct() ? 0 : 1;
+}
+
+/// Another program, because it counts allocations: it takes over.
+int run_sync_command(int argc, char** argv) {
+  const std::string program = bench::sibling("sync_bench");
+  std::vector<char*> arguments(argv + 1, argv + argc);
+  arguments.push_back(nullptr);
+  execv(program.c_str(), arguments.data());
+  throw std::runtime_error(fmt::format("cannot start {}: {}", program, bench::error_text(errno)));
 }
 
 int list_servers() {
@@ -217,6 +200,7 @@ int main(int argc, char** argv) {
     const std::string_view command = argc > 1 ? argv[1] : "help";
     if (command == "echo") return run_echo_command(parse(argc, argv));
     if (command == "idle") return run_idle_command(parse(argc, argv));
+    if (command == "sync") return run_sync_command(argc, argv);
     if (command == "load") return run_load_command(parse(argc, argv));
     if (command == "list") return list_servers();
     const bool asked = command == "help" || command == "--help" || command == "-h";

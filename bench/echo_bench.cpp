@@ -1,6 +1,7 @@
 #include "echo_bench.hpp"
 
 #include "loopback.hpp"
+#include "median.hpp"
 #include "server_process.hpp"
 #include "syscall_counter.hpp"
 
@@ -19,14 +20,6 @@ namespace {
 
 constexpr double nan = std::numeric_limits<double>::quiet_NaN();
 constexpr echo_sample no_sample{nan, nan, nan, nan, nan, nan, nan, nan, nan};
-
-double median_of(std::vector<double> values) {
-  std::erase_if(values, [](double v) { return !std::isfinite(v); });
-  if (values.empty()) return nan;
-  std::sort(values.begin(), values.end());
-  const std::size_t middle = values.size() / 2;
-  return values.size() % 2 == 1 ? values[middle] : (values[middle - 1] + values[middle]) / 2;
-}
 
 // For how long this thread was ready to run while its core ran others.
 double seconds_this_thread_waited() {

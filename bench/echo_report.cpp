@@ -1,5 +1,6 @@
 #include "echo_report.hpp"
 
+#include "build_kind.hpp"
 #include "json.hpp"
 #include "ring_access.hpp"
 #include "table.hpp"
@@ -15,18 +16,6 @@ namespace bench {
 namespace {
 
 using std::chrono::duration;
-
-#if defined(__has_feature)
-#define BENCH_HAS_FEATURE(x) __has_feature(x)
-#else
-#define BENCH_HAS_FEATURE(x) 0
-#endif
-#if !defined(__OPTIMIZE__) || defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || \
-    BENCH_HAS_FEATURE(address_sanitizer) || BENCH_HAS_FEATURE(thread_sanitizer)
-constexpr bool built_for_speed = false;
-#else
-constexpr bool built_for_speed = true;
-#endif
 
 struct named_figure {
   const char* name;
