@@ -43,7 +43,8 @@ class filter_stage : public stage_base {
     static_assert(
         std::predicate<Predicate&, const T&>,
         "filter: the predicate cannot be called with a const item of this pipeline, or does not return a bool");
-    return std::move(upstream).then(filter_step<Predicate, T>(std::forward<Self>(self).wanted_, self.counters_));
+    stage_counters* const counters = self.counters_;
+    return std::move(upstream).then(filter_step<Predicate, T>(std::forward<Self>(self).wanted_, counters));
   }
 
  private:

@@ -81,11 +81,12 @@ class transform_stage : public stage_base {
     static_assert(std::invocable<Fn&, T>, "transform: the function cannot be called with the items of this pipeline");
     static_assert(!std::is_void_v<typename unwrapped_task<stage_return_t<Fn, T>>::type>,
                   "transform: the function returns nothing to go on with: use for_each");
+    stage_counters* const counters = self.counters_;
     if constexpr (is_async_stage<Fn, T>) {
       return flow_from<stage_result_t<Fn, T>>(
-          transform_in_line<Flow, Fn>(std::move(upstream), std::forward<Self>(self).function_, self.counters_));
+          transform_in_line<Flow, Fn>(std::move(upstream), std::forward<Self>(self).function_, counters));
     } else {
-      return std::move(upstream).then(transform_step<Fn, T>(std::forward<Self>(self).function_, self.counters_));
+      return std::move(upstream).then(transform_step<Fn, T>(std::forward<Self>(self).function_, counters));
     }
   }
 
