@@ -1,7 +1,9 @@
-// `./dev demo`: an echo server under load, weir beside servers written by hand, answers checked.
+// `./dev demo`: an echo server under load, weir beside servers written by hand, and a pipeline over a log, beside Go.
+// Answers and totals are checked.
 
 #include "echo_bench.hpp"
 #include "echo_report.hpp"
+#include "pipeline_demo.hpp"
 #include "table.hpp"
 
 #include <fmt/format.h>
@@ -55,7 +57,7 @@ std::string verdict(const bench::echo_report& report) {
   return sentence + ".";
 }
 
-int run() {
+bool run_echo_demo() {
   bench::echo_options options;
   options.servers = {"weir-uring", "weir-epoll", "raw-epoll", "raw-uring"};
   options.connections = {connections};
@@ -76,16 +78,18 @@ int run() {
   fmt::print("\n{}\n", small_table(report));
   for (const std::string& note : bench::echo_notes(report)) fmt::print("{}\n", note);
   for (const std::string& failure : report.failures) fmt::print(stderr, "FAILED: {}\n", failure);
-  if (!report.failures.empty()) return 1;
+  if (!report.failures.empty()) return false;
   fmt::print("All answers were right. {}\n", verdict(report));
-  return 0;
+  return true;
 }
 
 }  // namespace
 
 int main() {
   try {
-    return run();
+    const bool echoed = run_echo_demo();
+    fmt::print("\n");
+    return bench::run_pipeline_demo() && echoed ? 0 : 1;
   } catch (const std::exception& e) {
     fmt::print(stderr, "demo: {}\n", e.what());
     return 1;
