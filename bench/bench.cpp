@@ -33,7 +33,8 @@ constexpr const char* usage = R"(usage:
       --check: fail when a target is missed.
   bench idle [--connections 10000] [--servers NAME,...] [--smoke] [--check] [--json FILE]
       Resident memory of each server for an idle connection.
-  bench sync [--rows spsc,mpmc,...] [--repeats 9] [--smoke] [--check] [--json FILE]
+  bench sync [--rows spsc,mpmc,...] [--columns raw,confined,one,two,go-one,go-two]
+             [--operations N] [--repeats 9] [--smoke] [--check] [--json FILE]
       Channels, locks, timers and tasks on weir, beside the least that coroutines can cost, and
       beside Go where it is installed.
   bench load --port PORT [--connections 64] [--size 64] [--depth 1] [--seconds 1]

@@ -4,6 +4,7 @@
 #include "server_process.hpp"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -31,6 +32,8 @@ constexpr std::array kinds{
 
 constexpr std::array every_column{sync_column::raw,         sync_column::confined, sync_column::one_worker,
                                   sync_column::two_workers, sync_column::go_one,   sync_column::go_two};
+
+constexpr std::array<std::string_view, sync_columns> column_keys{"raw", "confined", "one", "two", "go-one", "go-two"};
 
 bool with_two_threads(sync_column column) {
   return column == sync_column::two_workers || column == sync_column::go_two;
@@ -113,6 +116,13 @@ std::string_view title_of(sync_column column) {
   return "Go 2";
 }
 
+sync_column find_sync_column(std::string_view key) {
+  for (std::size_t i = 0; i < sync_columns; ++i) {
+    if (column_keys[i] == key) return every_column[i];
+  }
+  throw std::invalid_argument(fmt::format("no column is called {}; there are {}", key, fmt::join(column_keys, ", ")));
+}
+
 std::span<const sync_kind> sync_kinds() { return kinds; }
 
 const sync_kind& find_sync_kind(std::string_view key) {
@@ -148,24 +158,28 @@ sync_report run_sync(const sync_options& options, const std::function<void(const
   sync_report report;
   report.options = options;
   report.has_go = access(go_program().c_str(), X_OK) == 0;
+  std::vector<sync_column> columns = options.columns;
+  if (columns.empty()) columns.assign(every_column.begin(), every_column.end());
+  if (!report.has_go) std::erase_if(columns, is_go);
+  const auto add_row = [&](const sync_kind& kind) {
+    report.rows.push_back(
+        {&kind, options.operations != 0 ? options.operations : kind.operations / options.divisor, {}});
+  };
   if (options.kinds.empty()) {
-    for (const sync_kind& kind : kinds) report.rows.push_back({&kind, {}});
+    for (const sync_kind& kind : kinds) add_row(kind);
   } else {
-    for (const sync_kind* kind : options.kinds) report.rows.push_back({kind, {}});
+    for (const sync_kind* kind : options.kinds) add_row(*kind);
   }
   choose_cores();  // asked first on a thread that is not pinned
-  const std::size_t columns = report.has_go ? sync_columns : sync_columns - 2;
   for (unsigned round = 0; round < options.repeats; ++round) {
     for (sync_row& row : report.rows) {
-      const std::uint64_t operations = row.kind->operations / options.divisor;
-      std::string line = fmt::format("[{}/{}] {}:", round + 1, options.repeats, row.kind->title);
-      for (std::size_t turn = 0; turn < columns; ++turn) {
+      for (std::size_t turn = 0; turn < columns.size(); ++turn) {
         // Each round begins with another column, so that none is always the first.
-        const sync_column column = every_column[(turn + round) % columns];
+        const sync_column column = columns[(turn + round) % columns.size()];
         const std::string where = fmt::format("{}, {}, round {}", row.kind->title, title_of(column), round + 1);
         sync_sample sample;
         try {
-          sample = run_once(*row.kind, operations, column);
+          sample = run_once(*row.kind, row.operations, column);
           if (!sample.right) report.failures.push_back(where + ": wrong answers");
           if (allocates_too_much(*row.kind, sample, column))
             report.failures.push_back(fmt::format("{}: {} allocations for an operation", where, sample.allocations));
@@ -178,9 +192,12 @@ sync_report run_sync(const sync_options& options, const std::function<void(const
         }
         row.rounds[static_cast<std::size_t>(column)].push_back(sample);
       }
-      for (std::size_t i = 0; i < columns; ++i)
-        line += fmt::format(" {} {:.1f}", title_of(every_column[i]), row.rounds[i].back().ns);
-      progress(line + " ns");
+      std::string line = fmt::format("[{}/{}] {}, ns:", round + 1, options.repeats, row.kind->title);
+      for (const sync_column column : columns) {
+        line += fmt::format("{} {} {:.1f}", column == columns.front() ? "" : ",", title_of(column),
+                            row.rounds[static_cast<std::size_t>(column)].back().ns);
+      }
+      progress(line);
     }
   }
   return report;

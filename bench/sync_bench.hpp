@@ -28,6 +28,8 @@ struct sync_sample {
 enum class sync_column : std::uint8_t { raw, confined, one_worker, two_workers, go_one, go_two };
 inline constexpr std::size_t sync_columns = 6;
 std::string_view title_of(sync_column column);
+/// By "raw", "confined", "one", "two", "go-one", "go-two". Throws std::invalid_argument.
+sync_column find_sync_column(std::string_view key);
 
 struct sync_kind {
   sync_case which;
@@ -44,12 +46,15 @@ const sync_kind& find_sync_kind(std::string_view key);
 
 struct sync_options {
   std::vector<const sync_kind*> kinds;  // empty: all
+  std::vector<sync_column> columns;     // empty: all that can run
   unsigned repeats = 9;
-  unsigned divisor = 1;  // of the operations of each run
+  unsigned divisor = 1;          // of the operations of each run
+  std::uint64_t operations = 0;  // of each run; 0: as the kind says
 };
 
 struct sync_row {
   const sync_kind* kind;
+  std::uint64_t operations;
   std::array<std::vector<sync_sample>, sync_columns> rounds;
 
   [[nodiscard]] double median_ns(sync_column column) const;

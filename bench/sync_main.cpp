@@ -32,6 +32,11 @@ arguments parse(int argc, char** argv) {
     };
     if (option == "--rows") {
       for (const std::string& key : bench::split(value())) parsed.options.kinds.push_back(&bench::find_sync_kind(key));
+    } else if (option == "--columns") {
+      for (const std::string& key : bench::split(value()))
+        parsed.options.columns.push_back(bench::find_sync_column(key));
+    } else if (option == "--operations") {
+      parsed.options.operations = bench::parse_number<std::uint64_t>(option, value(), 8, 1'000'000'000);
     } else if (option == "--repeats") {
       parsed.options.repeats = bench::parse_number<unsigned>(option, value(), 1, 1000);
       repeats_given = true;

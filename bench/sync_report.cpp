@@ -70,7 +70,7 @@ std::string to_json(const sync_report& report) {
   for (std::size_t i = 0; i < report.rows.size(); ++i) {
     const sync_row& row = report.rows[i];
     out += fmt::format(R"({}{{"row": {}, "operations": {}, "columns": [)", i == 0 ? "\n" : ",\n",
-                       json_string(row.kind->key), row.kind->operations / report.options.divisor);
+                       json_string(row.kind->key), row.operations);
     bool first = true;
     for (std::size_t c = 0; c < sync_columns; ++c) {
       const auto column = static_cast<sync_column>(c);
