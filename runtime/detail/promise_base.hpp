@@ -141,7 +141,12 @@ class leaf : public stoppable {
  protected:
   ~leaf() = default;
 
-  void bind(const await_context& context) noexcept;
+  void bind(const await_context& context) noexcept {
+    frame_ = context.frame;
+    scope_ = context.scope;
+    stop_ = context.env->stop;
+    frame_->waiting_in = this;
+  }
   /// Binds the leaf to its frame and arms it. False: it is stopped before it began.
   bool begin(const await_context& context) noexcept;
   /// After a normal completion, before the result is handed out.

@@ -4,42 +4,14 @@
 
 namespace weir::detail {
 
-std::size_t run_queue::push_woken(promise_base& frame) noexcept {
-  optional_guard guard(lock_, shared_);
-  woken_.push_back(frame);
-  return resize(size() + 1);
+std::size_t run_queue::locked(std::size_t (run_queue::*add)(promise_base&) noexcept, promise_base& frame) noexcept {
+  const std::lock_guard guard(lock_);
+  return (this->*add)(frame);
 }
 
-std::size_t run_queue::push_front(promise_base& frame) noexcept {
-  optional_guard guard(lock_, shared_);
-  frame.at_front = true;
-  woken_.push_front(frame);
-  return resize(size() + 1);
-}
-
-std::size_t run_queue::push_last(promise_base& frame) noexcept {
-  optional_guard guard(lock_, shared_);
-  while (!spawned_.empty()) woken_.push_back(*spawned_.pop_back());
-  woken_.push_back(frame);
-  return resize(size() + 1);
-}
-
-std::size_t run_queue::push_spawned(promise_base& frame) noexcept {
-  optional_guard guard(lock_, shared_);
-  spawned_.push_front(frame);
-  return resize(size() + 1);
-}
-
-promise_base* run_queue::pop() noexcept {
-  if (size() == 0) return nullptr;  // only the owner adds, so empty stays empty
-  optional_guard guard(lock_, shared_);
-  if (size() == 0) return nullptr;
-  resize(size() - 1);
-  if (++picks_ >= fairness) {
-    picks_ = 0;
-    if (!spawned_.empty()) return spawned_.pop_back();
-  }
-  return woken_.empty() ? spawned_.pop_front() : woken_.pop_front();
+promise_base* run_queue::locked_take() noexcept {
+  const std::lock_guard guard(lock_);
+  return size() == 0 ? nullptr : take();
 }
 
 std::size_t run_queue::steal_into(run_queue& thief) noexcept {

@@ -53,13 +53,24 @@ class run_queue {
   explicit run_queue(bool shared) noexcept : shared_(shared) {}
 
   /// How many are ready, this one included.
-  std::size_t push_woken(promise_base& frame) noexcept;
-  std::size_t push_front(promise_base& frame) noexcept;
+  std::size_t push_woken(promise_base& frame) noexcept {
+    return shared_ ? locked(&run_queue::add_woken, frame) : add_woken(frame);
+  }
+  std::size_t push_front(promise_base& frame) noexcept {
+    return shared_ ? locked(&run_queue::add_front, frame) : add_front(frame);
+  }
   /// Behind everything else, spawned ones too: they count as woken from here on. O(1) for each of them, once.
-  std::size_t push_last(promise_base& frame) noexcept;
-  std::size_t push_spawned(promise_base& frame) noexcept;
+  std::size_t push_last(promise_base& frame) noexcept {
+    return shared_ ? locked(&run_queue::add_last, frame) : add_last(frame);
+  }
+  std::size_t push_spawned(promise_base& frame) noexcept {
+    return shared_ ? locked(&run_queue::add_spawned, frame) : add_spawned(frame);
+  }
   /// Null when empty. Owner only.
-  promise_base* pop() noexcept;
+  promise_base* pop() noexcept {
+    if (size() == 0) return nullptr;  // only the owner adds, so empty stays empty
+    return shared_ ? locked_take() : take();
+  }
   /// Any thread: moves up to half into `thief`, at least one if there is one. Returns how many.
   std::size_t steal_into(run_queue& thief) noexcept;
 
@@ -70,6 +81,36 @@ class run_queue {
 
  private:
   static constexpr unsigned fairness = 61;
+
+  std::size_t add_woken(promise_base& frame) noexcept {
+    woken_.push_back(frame);
+    return resize(size() + 1);
+  }
+  std::size_t add_front(promise_base& frame) noexcept {
+    frame.at_front = true;
+    woken_.push_front(frame);
+    return resize(size() + 1);
+  }
+  std::size_t add_last(promise_base& frame) noexcept {
+    while (!spawned_.empty()) woken_.push_back(*spawned_.pop_back());
+    woken_.push_back(frame);
+    return resize(size() + 1);
+  }
+  std::size_t add_spawned(promise_base& frame) noexcept {
+    spawned_.push_front(frame);
+    return resize(size() + 1);
+  }
+  promise_base* take() noexcept {
+    resize(size() - 1);
+    if (++picks_ >= fairness) {
+      picks_ = 0;
+      if (!spawned_.empty()) return spawned_.pop_back();
+    }
+    return woken_.empty() ? spawned_.pop_front() : woken_.pop_front();
+  }
+  // The same under the lock, out of line: locks cost more than calls.
+  std::size_t locked(std::size_t (run_queue::*add)(promise_base&) noexcept, promise_base& frame) noexcept;
+  promise_base* locked_take() noexcept;
 
   std::size_t resize(std::size_t size) noexcept {
     size_.store(size, std::memory_order_relaxed);

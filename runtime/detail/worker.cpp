@@ -25,6 +25,47 @@ bool belongs_here(const worker* here, const promise_base& frame) noexcept {
 
 }  // namespace
 
+// ---- how tasks become ready: here, before those who call it, to be inlined
+
+// One that is ready is for this worker; for more there may be another one.
+[[gnu::always_inline]] inline void worker::pushed(std::size_t ready) noexcept {
+  if (core_.shared() && ready >= 2) core_.wake_one();
+}
+
+inline void worker::make_ready(promise_base& frame) noexcept {
+  if (seeded_) {
+    seeded_->push(frame);
+    return;
+  }
+  pushed(queue_.push_woken(frame));
+}
+
+inline void worker::make_ready_last(promise_base& frame) noexcept {
+  if (seeded_) {
+    seeded_->push(frame);
+    return;
+  }
+  pushed(queue_.push_last(frame));
+}
+
+inline void worker::make_ready_next(promise_base& frame) noexcept {
+  if (seeded_ || front_taken_ || front_streak_ >= longest_front_streak) {
+    make_ready(frame);
+    return;
+  }
+  front_taken_ = true;
+  pushed(queue_.push_front(frame));
+}
+
+inline void worker::make_ready_spawned(promise_base& frame) noexcept {
+  if (seeded_) {
+    seeded_->push(frame);
+    return;
+  }
+  queue_.push_spawned(frame);
+  if (core_.shared()) core_.wake_one();
+}
+
 // ---- what the rest of the library calls
 
 worker* current_worker() noexcept { return this_worker; }
@@ -128,13 +169,6 @@ bool leaf::may_complete_in(const environment& env) noexcept {
   return consume_budget();
 }
 
-void leaf::bind(const await_context& context) noexcept {
-  frame_ = context.frame;
-  scope_ = context.scope;
-  stop_ = context.env->stop;
-  frame_->waiting_in = this;
-}
-
 bool leaf::begin(const await_context& context) noexcept {
   bind(context);
   if (!stop_ || stop_->arm(*this)) return true;
@@ -197,50 +231,25 @@ void worker::post(message& m) noexcept {
   posting_.fetch_sub(1, std::memory_order_release);
 }
 
-void worker::make_ready(promise_base& frame) noexcept {
-  if (seeded_) {
-    seeded_->push(frame);
-    return;
+void worker::run_ready() noexcept {
+  for (unsigned n = 0; n < tasks_per_turn_; ++n) {
+    promise_base* frame = next_frame();
+    if (!frame) break;
+    run(*frame);
   }
-  if (queue_.push_woken(frame) >= 2) core_.wake_one();
 }
 
-void worker::make_ready_last(promise_base& frame) noexcept {
-  if (seeded_) {
-    seeded_->push(frame);
-    return;
-  }
-  if (queue_.push_last(frame) >= 2) core_.wake_one();
-}
-
-void worker::make_ready_next(promise_base& frame) noexcept {
-  if (seeded_ || front_taken_ || front_streak_ >= longest_front_streak) {
-    make_ready(frame);
-    return;
-  }
-  front_taken_ = true;
-  if (queue_.push_front(frame) >= 2) core_.wake_one();
-}
-
-void worker::make_ready_spawned(promise_base& frame) noexcept {
-  if (seeded_) {
-    seeded_->push(frame);
-    return;
-  }
-  queue_.push_spawned(frame);
-  core_.wake_one();
-}
-
-promise_base* worker::next_frame() noexcept {
+[[gnu::always_inline]] inline promise_base* worker::next_frame() noexcept {
   if (seeded_) return seeded_->pop();
-  if (++picks_ % 61 == 0) {
+  if (--until_injected_ == 0) {
+    until_injected_ = injected_pick;
     if (promise_base* frame = core_.take_injected()) return frame;
   }
   if (promise_base* frame = queue_.pop()) return frame;
   return core_.take_injected();
 }
 
-void worker::run(promise_base& frame) noexcept {
+[[gnu::always_inline]] inline void worker::run(promise_base& frame) noexcept {
   front_streak_ = std::exchange(frame.at_front, false) ? front_streak_ + 1 : 0;
   front_taken_ = false;
   budget = task_budget;

@@ -85,13 +85,11 @@ class worker {
  private:
   friend class runtime_core;
 
+  static constexpr unsigned injected_pick = 61;
+
   template <class F>
   void turn(F& done) {
-    for (unsigned n = 0; n < tasks_per_turn_; ++n) {
-      promise_base* frame = next_frame();
-      if (!frame) break;
-      run(*frame);
-    }
+    run_ready();
     if (!inbox_.empty()) inbox_.deliver_all();
     if (ready() != 0) {
       if (reactor_->in_flight() != 0) reactor_->poll();
@@ -102,6 +100,8 @@ class worker {
   }
 
   [[nodiscard]] std::size_t ready() const noexcept { return seeded_ ? seeded_->size() : queue_.size(); }
+  void pushed(std::size_t ready) noexcept;
+  void run_ready() noexcept;
   promise_base* next_frame() noexcept;
   void run(promise_base& frame) noexcept;
   void unwind(unwind_point point) noexcept;
@@ -122,9 +122,9 @@ class worker {
   const void* const confined_domain_;
   random_numbers random_;
   inbox inbox_;
-  unsigned picks_ = 0;
-  unsigned front_streak_ = 0;  // tasks in a row that ran before their turn
-  bool front_taken_ = false;   // the running task has put one before its turn
+  unsigned until_injected_ = injected_pick;  // picks until one that looks for injected frames first
+  unsigned front_streak_ = 0;                // tasks in a row that ran before their turn
+  bool front_taken_ = false;                 // the running task has put one before its turn
   std::atomic<bool> parked_{false};
   std::atomic<bool> nudged_{false};
   std::atomic<unsigned> posting_{0};  // threads inside post()
