@@ -26,6 +26,7 @@
 #include "runtime/cancellation.hpp"
 #include "runtime/clock.hpp"
 #include "runtime/current.hpp"
+#include "runtime/dump_tasks.hpp"
 #include "runtime/errors.hpp"
 #include "runtime/offload.hpp"
 #include "runtime/result.hpp"

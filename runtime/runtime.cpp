@@ -7,6 +7,7 @@
 #include <stdexcept>
 
 #include "detail/worker.hpp"
+#include "dump_tasks.hpp"
 
 namespace weir {
 
@@ -50,6 +51,15 @@ runtime::runtime(runtime_options options, caller_is_worker, detail::simulation_o
     : core_(std::make_unique<detail::runtime_core>(options, simulation, true)) {}
 
 runtime::~runtime() = default;
+
+shutdown_report runtime::shutdown(const shutdown_options& options) { return core_->shut_down(options); }
+std::string runtime::dump_tasks() const { return core_->describe_tasks(std::chrono::seconds(1)); }
+void runtime::require_open(const char* what) const { core_->require_open(what); }
+
+std::string dump_tasks() {
+  detail::worker* const here = detail::current_worker();
+  return here ? here->core().describe_tasks(std::chrono::seconds(1)) : std::string();
+}
 
 unsigned runtime::workers() const noexcept { return static_cast<unsigned>(core_->worker_count()); }
 backend_kind runtime::backend() const noexcept { return core_->backend(); }

@@ -47,6 +47,25 @@ struct runtime_options {
 };
 static_assert(std::is_trivially_destructible_v<runtime_options>);
 
+/// How long runtime::shutdown() waits for what.
+struct shutdown_options {
+  /// For tasks to end by themselves.
+  duration drain = std::chrono::seconds(30);
+  /// For tasks to end once they have been cancelled.
+  duration cancel = std::chrono::seconds(5);
+};
+static_assert(std::is_trivially_destructible_v<shutdown_options>);
+
+/// How a runtime::shutdown() went.
+struct shutdown_report {
+  /// Whether every task has ended.
+  bool complete = false;
+  /// Whether some had to be cancelled for that.
+  bool cancelled = false;
+  /// Otherwise: what is still running, and what it waits for; see dump_tasks().
+  std::string unfinished;
+};
+
 namespace detail {
 
 struct simulation_options {
@@ -117,22 +136,33 @@ class runtime {
   template <class T>
   T block_on(task<T> main) {
     require_body(static_cast<bool>(main));
+    require_open("block_on");
     detail::main_strand<T> strand(std::move(main), *core_);
     start_and_wait(strand, strand.root(), strand.latch());
     return strand.take();
   }
 
-  /// Starts a task in the runtime's own group, from any thread.
+  /// Starts a task in the runtime's own group, from any thread. Throws std::logic_error after shutdown().
   template <class T>
   join_handle<T> spawn(task<T>&& body, std::source_location where = std::source_location::current()) {
+    require_open("spawn");
     return detail::spawn_task(root(), std::move(body), where);
   }
   template <class F, class... Args>
     requires detail::task_function<F, Args...>
   auto spawn(F&& callable, Args&&... args) {
     WEIR_DETAIL_REQUIRE_NAMED(F);
+    require_open("spawn");
     return detail::spawn_call(root(), std::source_location(), std::forward<F>(callable), std::forward<Args>(args)...);
   }
+
+  /// Ends orderly: takes no more work from outside, waits for the tasks to end, cancels (cause: shutdown) what has not
+  /// ended within `drain`, and tells what has not ended within `cancel` after that, which the destructor will still
+  /// wait for. Blocks; not on a worker, which would wait for itself (std::logic_error). May be called again.
+  shutdown_report shutdown(const shutdown_options& options = {});
+
+  /// What every task of this runtime does now: see weir::dump_tasks(). Any thread.
+  [[nodiscard]] std::string dump_tasks() const;
 
   [[nodiscard]] unsigned workers() const noexcept;
   /// What was chosen: uring or epoll (simulated in a simulation).
@@ -148,6 +178,7 @@ class runtime {
   runtime(runtime_options options, caller_is_worker, detail::simulation_options simulation);
 
   static void require_body(bool valid);
+  void require_open(const char* what) const;
   detail::group_core& root() noexcept;
   void start_and_wait(detail::strand& main, detail::promise_base& root, detail::main_latch& latch);
 

@@ -1,12 +1,16 @@
 #pragma once
 
+#include <type_traits>
+#include <utility>
+
 #include "detail/operation.hpp"
+#include "detail/stop_state.hpp"
 
 namespace weir {
 namespace detail {
 
 template <class Op>
-class [[nodiscard]] shielded_operation final : public operation_base, public boundary {
+class [[nodiscard]] shielded_operation final : public operation_base, public boundary, private stoppable {
  public:
   using value_type = operation_value_t<Op>;
 
@@ -18,21 +22,23 @@ class [[nodiscard]] shielded_operation final : public operation_base, public bou
   bool ready(const await_context& context) {
     frame = context.frame;
     outer = context.scope;
+    outer_stop_ = context.env->stop;
     env_ = *context.env;
     env_.stop = nullptr;
     env_.deadline = no_deadline;
     return inner_.ready({frame, this, &env_});
   }
   std::coroutine_handle<> start(const await_context&) {
+    entered_ = outer_stop_ && outer_stop_->arm(*this);
     set_current_environment(&env_);
     return inner_.start({frame, this, &env_});
   }
   value_type resume() {
-    set_current_environment(frame->env);
+    leave();
     return inner_.resume();
   }
   result<value_type> resume_result() noexcept {
-    set_current_environment(frame->env);
+    leave();
     return inner_.resume_result();
   }
   // Nothing inside has a token of its own, so no stop arises here.
@@ -40,8 +46,17 @@ class [[nodiscard]] shielded_operation final : public operation_base, public bou
   [[nodiscard]] const char* name() const noexcept override { return "shielded"; }
 
  private:
+  void request_stop(cancellation_cause) noexcept override {}  // the next leaf will see it
+  void visit(wait_visitor& visitor) const override { visitor.shielded(*frame); }
+  void leave() noexcept {
+    if (std::exchange(entered_, false)) outer_stop_->disarm(*this);
+    set_current_environment(frame->env);
+  }
+
   Op inner_;
   environment env_;
+  stop_state* outer_stop_ = nullptr;
+  bool entered_ = false;  // reports find the strand in here
 };
 
 }  // namespace detail

@@ -48,6 +48,7 @@ bool io_leaf::finish_empty_in(const environment& env) noexcept {
 void io_leaf::start_io(const await_context& context) noexcept {
   if (!entered_) owner_ = current_worker();  // who closes the descriptor may be looking at it otherwise
   bind(context);
+  note_waiting();
   if (stop() && !stop()->arm(*this)) {
     // It has moved nothing, and whoever asks the descriptor is to hear that.
     if (!entered_) static_cast<void>(enter(*context.env));

@@ -51,6 +51,7 @@ class io_leaf : public leaf, public io_operation, public list_hook {
   [[nodiscard]] int fd() const noexcept { return descriptor_ ? descriptor_->number() : -1; }
   [[nodiscard]] descriptor* target() const noexcept { return descriptor_; }
 
+  [[nodiscard]] std::string describe() const final { return std::string(name()) + " " + object(); }
   void completed(int result, std::uint32_t flags) noexcept final;
   /// The descriptor is being closed under the operation. Any thread, under the descriptor's lock.
   void cancel_for_close() noexcept;

@@ -43,7 +43,13 @@ bool strand::request_outside() noexcept {
 // ---- group_core
 
 void group_core::visit(wait_visitor& visitor) const {
-  if (const stoppable* body = state_.inner()) body->visit(visitor);
+  if (const stoppable* body = state_.inner()) {
+    body->visit(visitor);
+  } else {
+    visitor.body_elsewhere();
+  }
+  // No task runs, but threads outside of the runtime may spawn.
+  const optional_guard guard(lock_, shared_);
   for (const strand* child = children_.first(); child; child = children_.after(*child)) visitor.child(*child);
 }
 

@@ -145,7 +145,7 @@ class group_core : public stoppable {
   environment env_;
   environment outer_env_;
   bool shared_ = true;
-  spin_lock lock_;
+  mutable spin_lock lock_;
 
  private:
   friend class strand;

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <exception>
 #include <source_location>
+#include <string>
 
 #include "../clock.hpp"
 #include "config.hpp"
@@ -94,6 +95,7 @@ class promise_base {
   std::source_location awaiting_at;  // of the latest co_await
   /// What running it means.
   enum class go : std::uint8_t { resume, stop, unwind_on };
+  std::uint32_t waiting_since = 0;  // what worker::tick() said when it began to wait in its leaf
   go next_step = go::resume;
   bool at_front = false;  // it was put before its turn in the run queue
   outcome_kind outcome = outcome_kind::none;
@@ -126,6 +128,8 @@ class leaf : public stoppable {
 
   /// For reports: "sleep", "accept", ...
   [[nodiscard]] virtual const char* name() const noexcept = 0;
+  /// For reports: the same with what it waits for, as far as that has a name: "read 127.0.0.1:80".
+  [[nodiscard]] virtual std::string describe() const { return name(); }
   void visit(wait_visitor& visitor) const override { visitor.waits(*this); }
 
   /// False under a token that is already cancelled, or when the task's budget is used up: do not even try to complete
@@ -147,6 +151,8 @@ class leaf : public stoppable {
     stop_ = context.env->stop;
     frame_->waiting_in = this;
   }
+  /// For reports: it waits from now on.
+  void note_waiting() noexcept;
   /// Binds the leaf to its frame and arms it. False: it is stopped before it began.
   bool begin(const await_context& context) noexcept;
   /// After a normal completion, before the result is handed out.

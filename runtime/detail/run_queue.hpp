@@ -26,6 +26,7 @@ class frame_list {
     (head_ ? head_->previous : tail_) = &frame;
     head_ = &frame;
   }
+  [[nodiscard]] const promise_base* first() const noexcept { return head_; }
   promise_base* pop_front() noexcept {
     promise_base* frame = head_;
     head_ = frame->next;
@@ -78,6 +79,13 @@ class run_queue {
   [[nodiscard]] std::size_t size() const noexcept { return size_.load(std::memory_order_relaxed); }
   /// Exact for any thread: looks under the lock.
   [[nodiscard]] bool empty_now() noexcept;
+  /// Calls `see` for each ready frame. While no task runs.
+  template <class F>
+  void for_each(F see) const {
+    for (const frame_list* list : {&woken_, &spawned_}) {
+      for (const promise_base* frame = list->first(); frame; frame = frame->next) see(*frame);
+    }
+  }
 
  private:
   static constexpr unsigned fairness = 61;
@@ -149,6 +157,10 @@ class seeded_queue {
   }
   promise_base* pop() noexcept;
   [[nodiscard]] std::size_t size() const noexcept { return ready_.size(); }
+  template <class F>
+  void for_each(F see) const {
+    for (const promise_base* frame : ready_) see(*frame);
+  }
 
  private:
   random_numbers random_;

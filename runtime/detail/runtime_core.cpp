@@ -3,9 +3,12 @@
 
 #include <algorithm>
 #include <csignal>
+#include <ctime>
 #include <stdexcept>
+#include <thread>
 
 #include "machine.hpp"
+#include "task_printer.hpp"
 #include "worker.hpp"
 
 namespace weir::detail {
@@ -55,31 +58,6 @@ runtime_options checked(runtime_options options, const simulation_options& simul
   if (options.offload_threads == 0) options.offload_threads = default_offload_threads();
   return options;
 }
-
-/// Lists what each strand waits for, outermost first.
-class deadlock_printer final : public wait_visitor {
- public:
-  void waits(const leaf& in) override {
-    report += fmt::format("  task {} waits in {}:\n", ++tasks_, in.name());
-    for (const promise_base* frame = &in.frame(); frame; frame = outwards(*frame)) {
-      const std::source_location& at = frame->awaiting_at;
-      report += fmt::format("    {} at {}:{}\n", at.function_name(), at.file_name(), at.line());
-    }
-  }
-  void child(const strand& of_group) override {
-    const int before = tasks_;
-    if (const stoppable* in = of_group.state().inner()) in->visit(*this);
-    if (tasks_ == before) report += fmt::format("  task {} waits in a shielded section\n", ++tasks_);
-  }
-  std::string report;
-  [[nodiscard]] int tasks() const noexcept { return tasks_; }
-
- private:
-  static const promise_base* outwards(const promise_base& frame) noexcept {
-    return frame.scope ? frame.scope->frame : frame.awaiter;
-  }
-  int tasks_ = 0;
-};
 
 }  // namespace
 
@@ -195,14 +173,121 @@ void runtime_core::start_and_wait(strand& main, promise_base& root, main_latch& 
   self.run_until([&latch] { return latch.is_set(); });
 }
 
+void runtime_core::require_open(const char* what) const {
+  if (closed_.load(std::memory_order_acquire)) {
+    throw std::logic_error(fmt::format("weir: {} after runtime::shutdown(): it takes no more work", what));
+  }
+}
+
+std::uint32_t runtime_core::coarse_tick() const noexcept {
+  if (simulation_.enabled)
+    return static_cast<std::uint32_t>(virtual_now_.time_since_epoch() / std::chrono::milliseconds(1));
+  timespec ts{};
+  clock_gettime(CLOCK_MONOTONIC_COARSE, &ts);
+  return static_cast<std::uint32_t>(ts.tv_sec * 1000 + ts.tv_nsec / 1'000'000);
+}
+
+void runtime_core::pause_here() noexcept {
+  std::unique_lock lock(pause_mutex_);
+  if (!pausing_.load(std::memory_order_relaxed)) return;
+  ++paused_workers_;
+  pause_changed_.notify_all();
+  pause_changed_.wait(lock, [this] { return !pausing_.load(std::memory_order_relaxed); });
+  --paused_workers_;
+  pause_changed_.notify_all();
+}
+
+std::string runtime_core::describe_tasks(duration patience) {
+  const worker* const here = current_worker();
+  const bool from_inside = here && &here->core() == this;
+  std::unique_lock looking(looking_mutex_, std::defer_lock);
+  // Two tasks that look at once must not wait for each other.
+  while (!looking.try_lock()) {
+    if (from_inside) pause_here();
+    std::this_thread::yield();
+  }
+  const std::size_t others = workers_.size() - (from_inside ? 1 : 0);
+  std::unique_lock lock(pause_mutex_);
+  pausing_.store(true, std::memory_order_relaxed);
+  lock.unlock();
+  wake_everybody();
+  lock.lock();
+  const bool all = pause_changed_.wait_for(lock, patience, [&] { return paused_workers_ == others; });
+  lock.unlock();
+
+  std::string text;
+  if (all) {
+    task_printer printer(coarse_tick());
+    std::string counts;
+    for (const auto& w : workers_) {
+      const auto note = [&printer](const promise_base& frame) { printer.ready(frame); };
+      w->seeded_ ? w->seeded_->for_each(note) : w->queue_.for_each(note);
+      counts += fmt::format("worker {}: {} ready, {} I/O operations in flight\n", w->index(), w->ready(),
+                            w->reactor_->in_flight());
+    }
+    {
+      const std::lock_guard guard(inject_lock_);
+      for (const promise_base* frame = injected_.first(); frame; frame = frame->next) printer.ready(*frame);
+    }
+    root_.visit(printer);
+    text = fmt::format("{} task{} on {} ({})\n{}{}", printer.tasks(), printer.tasks() == 1 ? "" : "s",
+                       workers_.size() == 1 ? "1 worker" : fmt::format("{} workers", workers_.size()),
+                       to_string(backend_), counts, printer.text());
+  } else {
+    text = fmt::format("tasks cannot be shown: a worker has not come to the end of a task within {} ms\n",
+                       patience / std::chrono::milliseconds(1));
+    for (const auto& w : workers_) {
+      const void* const at = w->running_at_.load(std::memory_order_relaxed);
+      if (w.get() == here || !at) continue;
+      const std::source_location last = location_at(at);
+      text += fmt::format("worker {} runs a task that awaited last in {} at {}:{}\n", w->index(), last.function_name(),
+                          last.file_name(), last.line());
+    }
+  }
+
+  lock.lock();
+  pausing_.store(false, std::memory_order_relaxed);
+  pause_changed_.notify_all();
+  // The next one who looks counts from zero again.
+  pause_changed_.wait(lock, [this] { return paused_workers_ == 0; });
+  return text;
+}
+
+shutdown_report runtime_core::shut_down(const shutdown_options& options) {
+  if (current_worker()) {
+    throw std::logic_error(
+        "weir: runtime::shutdown was called inside a task, for whose end it would wait: call it from the thread that "
+        "owns the runtime");
+  }
+  closed_.store(true, std::memory_order_release);
+  const auto ends_within = [this](duration limit) {
+    const time_point until = add_saturated(monotonic_now(), limit);
+    auto pause = std::chrono::microseconds(100);
+    while (root_.size() != 0) {
+      if (monotonic_now() >= until) return false;
+      std::this_thread::sleep_for(pause);
+      pause = std::min(2 * pause, std::chrono::microseconds(5000));
+    }
+    return true;
+  };
+  shutdown_report report;
+  report.complete = ends_within(options.drain);
+  if (report.complete) return report;
+  report.cancelled = true;
+  root_.cancel(cancellation_cause::shutdown);
+  report.complete = ends_within(options.cancel);
+  if (!report.complete) report.unfinished = describe_tasks(std::chrono::seconds(1));
+  return report;
+}
+
 void runtime_core::on_deadlock() {
   if (!deadlock_report_.empty()) {
     fatal("weir: a simulation is deadlocked in a shielded section, which cancelling cannot end");
   }
-  deadlock_printer printer;
+  task_printer printer;
   root_.visit(printer);
   deadlock_report_ = fmt::format("deadlock: {} task{} and no timer is left\n{}", printer.tasks(),
-                                 printer.tasks() == 1 ? " waits" : "s wait", printer.report);
+                                 printer.tasks() == 1 ? " waits" : "s wait", printer.text());
   root_.give_up();
 }
 

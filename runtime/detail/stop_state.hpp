@@ -8,12 +8,17 @@
 namespace weir::detail {
 
 class leaf;
+class promise_base;
 class strand;
 
-/// Walks over what the strands of a runtime wait for.
+/// Walks over what the strands of a runtime wait for. While that lasts no task of it runs.
 class wait_visitor {
  public:
   virtual void waits(const leaf& in) = 0;
+  /// The body of a group, which is in nothing that waits: it runs, is ready, or has ended before its children.
+  virtual void body_elsewhere() = 0;
+  /// It is in a section that hides it, awaited by `frame`.
+  virtual void shielded(const promise_base& frame) = 0;
   virtual void child(const strand& of_group) = 0;
 
  protected:
@@ -44,23 +49,29 @@ class stop_state : public cancellation_state {
   /// Enters `inner`. False when the state is already cancelled: then `inner` will not be told.
   bool arm(stoppable& inner) noexcept {
     if (!shared_) {
-      if (slot_.load(std::memory_order_relaxed) == closed()) return false;
-      slot_.store(&inner, std::memory_order_relaxed);
+      if ((slot_.load(std::memory_order_relaxed) & closed) != 0) return false;
+      slot_.store(value_of(inner), std::memory_order_relaxed);
       return true;
     }
-    stoppable* expected = nullptr;
-    return slot_.compare_exchange_strong(expected, &inner, std::memory_order_acq_rel);
+    std::uintptr_t expected = 0;
+    return slot_.compare_exchange_strong(expected, value_of(inner), std::memory_order_acq_rel);
   }
 
   /// Leaves `inner`. When it returns nobody calls, or will call, its request_stop.
   void disarm(stoppable& inner) noexcept {
     if (!shared_) {
-      if (slot_.load(std::memory_order_relaxed) == &inner) slot_.store(nullptr, std::memory_order_relaxed);
+      slot_.store(slot_.load(std::memory_order_relaxed) & closed, std::memory_order_relaxed);
       return;
     }
-    stoppable* expected = &inner;
-    if (slot_.compare_exchange_strong(expected, nullptr, std::memory_order_acq_rel)) return;
+    std::uintptr_t expected = value_of(inner);
+    if (slot_.compare_exchange_strong(expected, 0, std::memory_order_acq_rel)) return;
+    forget_told();
+  }
+
+  /// After a stop: who was told of it is about to go. Waits for the canceller.
+  void forget_told() noexcept {
     wait_for_canceller();
+    slot_.store(slot_.load(std::memory_order_relaxed) & closed, std::memory_order_relaxed);
   }
 
   /// Returns when no thread is inside a request_stop made through this state's slot.
@@ -71,25 +82,25 @@ class stop_state : public cancellation_state {
 
   /// What the strand is in now, or null. Only while nothing runs.
   [[nodiscard]] const stoppable* inner() const noexcept {
-    const stoppable* in = slot_.load(std::memory_order_acquire);
-    return in == closed() ? nullptr : in;
+    return reinterpret_cast<const stoppable*>(slot_.load(std::memory_order_acquire) & ~closed);
   }
 
  private:
-  // A value of the slot that no object has: cancelled, and the one who was in it has been told.
-  static stoppable* closed() noexcept { return reinterpret_cast<stoppable*>(std::uintptr_t{1}); }
+  static std::uintptr_t value_of(stoppable& inner) noexcept { return reinterpret_cast<std::uintptr_t>(&inner); }
+  // Marks the slot: cancelled. Whoever is in it has been told, or is being told.
+  static constexpr std::uintptr_t closed = 1;
 
   void propagate(cancellation_cause cause) noexcept override { close_slot(cause); }
 
   std::atomic<bool> telling_{false};
   bool shared_ = true;
-  std::atomic<stoppable*> slot_{nullptr};
+  std::atomic<std::uintptr_t> slot_{0};
 
  protected:
   void close_slot(cancellation_cause cause) noexcept {
     telling_.store(true, std::memory_order_relaxed);
-    stoppable* inner = slot_.exchange(closed(), std::memory_order_acq_rel);
-    if (inner) inner->request_stop(cause);
+    const std::uintptr_t in = slot_.fetch_or(closed, std::memory_order_acq_rel);
+    if (in != 0) reinterpret_cast<stoppable*>(in)->request_stop(cause);
     telling_.store(false, std::memory_order_release);
   }
 };

@@ -5,6 +5,8 @@
 #include <cstdio>
 #include <ctime>
 
+#include "task_printer.hpp"
+
 namespace weir::detail {
 
 namespace {
@@ -169,8 +171,11 @@ bool leaf::may_complete_in(const environment& env) noexcept {
   return consume_budget();
 }
 
+void leaf::note_waiting() noexcept { frame_->waiting_since = this_worker->tick(); }
+
 bool leaf::begin(const await_context& context) noexcept {
   bind(context);
+  note_waiting();
   if (!stop_ || stop_->arm(*this)) return true;
   schedule_stop(*frame_);
   return false;
@@ -255,6 +260,7 @@ void worker::run_ready() noexcept {
   budget = task_budget;
   transfers = 0;
   env = frame.env;
+  running_at_.store(address_of(frame.awaiting_at), std::memory_order_relaxed);
   switch (std::exchange(frame.next_step, promise_base::go::resume)) {
     case promise_base::go::resume:
       frame.handle().resume();
@@ -262,7 +268,7 @@ void worker::run_ready() noexcept {
     case promise_base::go::stop: {
       const leaf& stopped = *frame.waiting_in;
       // Whoever told the leaf may still be inside that call.
-      if (stopped.stop()) stopped.stop()->wait_for_canceller();
+      if (stopped.stop()) stopped.stop()->forget_told();
       unwind({&frame, stopped.scope()});
       break;
     }
@@ -274,6 +280,7 @@ void worker::run_ready() noexcept {
     transfers = 0;
     std::exchange(parked_transfer, {}).resume();
   }
+  running_at_.store(nullptr, std::memory_order_relaxed);
   env = nullptr;
 }
 

@@ -69,6 +69,9 @@ class worker {
   [[nodiscard]] const void* confined_domain() const noexcept { return confined_domain_; }
   [[nodiscard]] random_numbers& random() noexcept { return random_; }
 
+  /// Milliseconds on the runtime's clock, as they were at the latest turn, modulo 2^32: for ages in reports.
+  [[nodiscard]] std::uint32_t tick() const noexcept { return tick_; }
+
   void make_ready(promise_base& frame) noexcept;
   void make_ready_next(promise_base& frame) noexcept;
   void make_ready_last(promise_base& frame) noexcept;
@@ -89,6 +92,7 @@ class worker {
 
   template <class F>
   void turn(F& done) {
+    begin_turn();
     run_ready();
     if (!inbox_.empty()) inbox_.deliver_all();
     if (ready() != 0) {
@@ -96,8 +100,10 @@ class worker {
     } else if (!done()) {
       idle();
     }
-    if (!timers_.empty()) timers_.advance(clock::now());
+    end_turn();
   }
+  void begin_turn() noexcept;
+  void end_turn() noexcept;
 
   [[nodiscard]] std::size_t ready() const noexcept { return seeded_ ? seeded_->size() : queue_.size(); }
   void pushed(std::size_t ready) noexcept;
@@ -122,6 +128,9 @@ class worker {
   const void* const confined_domain_;
   random_numbers random_;
   inbox inbox_;
+  std::uint32_t tick_ = 0;
+  // Of what runs now: where it had awaited last, or null while nothing runs. Read by other threads.
+  std::atomic<const void*> running_at_{nullptr};
   unsigned until_injected_ = injected_pick;  // picks until one that looks for injected frames first
   unsigned front_streak_ = 0;                // tasks in a row that ran before their turn
   bool front_taken_ = false;                 // the running task has put one before its turn
@@ -139,6 +148,8 @@ class runtime_core {
   ~runtime_core();
 
   void start_and_wait(strand& main, promise_base& root, main_latch& latch);
+  /// Throws when shut_down() has been called. `what` is "spawn" or "block_on".
+  void require_open(const char* what) const;
 
   [[nodiscard]] bool shared() const noexcept { return shared_; }
   [[nodiscard]] const runtime_options& options() const noexcept { return options_; }
@@ -159,6 +170,20 @@ class runtime_core {
   void wake_first() noexcept;
   /// What a simulation found when everything waited; empty if it did not.
   [[nodiscard]] const std::string& deadlock_report() const noexcept { return deadlock_report_; }
+
+  /// Milliseconds, modulo 2^32; cheap and a few of them late.
+  [[nodiscard]] std::uint32_t coarse_tick() const noexcept;
+
+  // Reports look at tasks while none of them runs.
+  [[nodiscard]] bool pausing() const noexcept { return pausing_.load(std::memory_order_relaxed); }
+  /// A worker waits here while somebody looks.
+  void pause_here() noexcept;
+  /// What every task waits for, as text: see dump_tasks(). A worker that does not come to the end of a task within
+  /// `patience` cannot be looked past; then only that is told.
+  std::string describe_tasks(duration patience);
+
+  /// See runtime::shutdown(). Not on a worker.
+  shutdown_report shut_down(const shutdown_options& options);
 
  private:
   friend class worker;
@@ -210,10 +235,27 @@ class runtime_core {
   frame_list injected_;  // guarded by inject_lock_
   std::atomic<std::size_t> injected_count_{0};
 
+  std::mutex looking_mutex_;  // whoever looks at the tasks
+  std::atomic<bool> pausing_{false};
+  std::mutex pause_mutex_;
+  std::condition_variable pause_changed_;
+  unsigned paused_workers_ = 0;  // guarded by pause_mutex_
+
+  std::atomic<bool> closed_{false};  // takes no work from outside any more
+
   std::mutex start_mutex_;
   std::condition_variable started_;
   unsigned attached_ = 0;             // guarded by start_mutex_
   std::exception_ptr start_failure_;  // guarded by start_mutex_
 };
+
+inline void worker::begin_turn() noexcept {
+  if (core_.pausing()) core_.pause_here();
+}
+
+inline void worker::end_turn() noexcept {
+  if (!timers_.empty()) timers_.advance(clock::now());
+  tick_ = core_.coarse_tick();
+}
 
 }  // namespace weir::detail

@@ -46,6 +46,7 @@ TEST_CASE("stop state: who is inside is told once, with the cause; who comes lat
     CHECK(state.cause() == cancellation_cause::deadline);
     CHECK(first.told == 0);
     CHECK(second.told == 1);
+    CHECK(state.inner() == &second);  // until it leaves
     CHECK(second.cause == cancellation_cause::deadline);
     state.disarm(second);
     CHECK(!state.arm(first));

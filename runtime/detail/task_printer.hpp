@@ -1,0 +1,57 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <source_location>
+#include <string>
+
+#include "promise_base.hpp"
+#include "stop_state.hpp"
+
+namespace weir::detail {
+
+/// A location as one pointer, for who may read it at any time: it points to what the compiler keeps of it.
+inline const void* address_of(const std::source_location& at) noexcept {
+  static_assert(sizeof(std::source_location) == sizeof(const void*));
+  const void* address = nullptr;
+  __builtin_memcpy(static_cast<void*>(&address), &at, sizeof address);
+  return address;
+}
+inline std::source_location location_at(const void* address) noexcept {
+  std::source_location at;
+  __builtin_memcpy(static_cast<void*>(&at), &address, sizeof at);
+  return at;
+}
+
+/// Writes down what strands wait for.
+class task_printer final : public wait_visitor {
+ public:
+  task_printer() = default;
+  /// With ages, as seen at `tick`, of which `per_second` make a second.
+  explicit task_printer(std::uint32_t tick) noexcept : tick_(tick), with_ages_(true) {}
+
+  /// This frame is ready to run: it tells of its strand what nothing that waits can.
+  void ready(const promise_base& frame);
+
+  void waits(const leaf& in) override;
+  void shielded(const promise_base& frame) override;
+  void body_elsewhere() override;
+  void child(const strand& of_group) override;
+
+  [[nodiscard]] int tasks() const noexcept { return tasks_; }
+  [[nodiscard]] const std::string& text() const noexcept { return text_; }
+
+ private:
+  void begin(const char* what);
+  void stack(const promise_base* frame);
+
+  std::uint32_t tick_ = 0;
+  bool with_ages_ = false;
+  int tasks_ = 0;
+  unsigned depth_ = 0;
+  const strand* in_ = nullptr;  // the strand that is looked at, until something has been written of it
+  std::string text_;
+  std::map<const boundary*, const promise_base*> ready_;  // by strand
+};
+
+}  // namespace weir::detail

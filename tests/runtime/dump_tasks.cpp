@@ -1,0 +1,145 @@
+#include <weir/runtime/dump_tasks.hpp>
+
+#include <array>
+#include <thread>
+
+#include "support.hpp"
+
+using test::simulate;
+
+namespace {
+
+bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
+
+weir::task<> waits_at(weir::event& gate) { co_await gate.wait(); }
+weir::task<> goes_through(weir::event& gate) { co_await waits_at(gate); }
+
+weir::task<> keeps_ready(const bool& end) {
+  while (!end) co_await weir::yield();
+}
+
+}  // namespace
+
+TEST_CASE("dump_tasks tells what each task waits for, for how long, where, and where it was spawned") {
+  simulate([]() -> weir::task<> {
+    weir::event gate;
+    std::string text;
+    auto body = [&](weir::task_group& g) -> weir::task<> {
+      g.spawn(goes_through(gate));
+      co_await weir::sleep_for(1500ms);
+      g.spawn(test::nap(10s));
+      co_await weir::sleep_for(2s);
+      text = weir::dump_tasks();
+      gate.set();
+      g.cancel();
+    };
+    static_cast<void>(co_await weir::as_result(weir::with_task_group(body)));
+    INFO(text);
+    CHECK(contains(text, "3 tasks on 1 worker (simulated)"));
+    CHECK(contains(text, "waits in event::wait for 3.500 s:"));
+    CHECK(contains(text, "waits in sleep for 2.000 s:"));
+    CHECK(contains(text, "is running, or waits for its children"));  // this one
+    CHECK(contains(text, "waits_at"));
+    CHECK(contains(text, "goes_through"));
+    CHECK(contains(text, "dump_tasks.cpp"));
+    CHECK(contains(text, "spawned at"));
+    // Innermost first, and the child below its parent.
+    CHECK(text.find("waits_at") < text.find("goes_through"));
+    CHECK(contains(text, "\n    task "));
+  });
+}
+
+TEST_CASE("dump_tasks tells of tasks that are ready to run, and of shielded sections") {
+  simulate([]() -> weir::task<> {
+    bool end = false;
+    std::string text;
+    auto body = [&](weir::task_group& g) -> weir::task<> {
+      g.spawn(keeps_ready(end));
+      auto hidden = []() -> weir::task<> { co_await weir::shielded(weir::sleep_for(1h)); };
+      g.spawn(hidden);
+      for (int i = 0; i < 20; ++i) co_await weir::yield();
+      text = weir::dump_tasks();
+      end = true;
+    };
+    co_await weir::with_task_group(body);
+    INFO(text);
+    CHECK(contains(text, "is ready to run:"));
+    CHECK(contains(text, "keeps_ready"));
+    CHECK(contains(text, "waits in a shielded section:"));
+  });
+}
+
+TEST_CASE("dump_tasks outside of tasks gives nothing") { CHECK(weir::dump_tasks().empty()); }
+
+TEST_CASE("a shielded section that is entered under a cancelled token, or cancelled inside, does not stop") {
+  simulate([]() -> weir::task<> {
+    int done = 0;
+    auto body = [&](weir::task_group& g) -> weir::task<> {
+      auto careful = [&]() -> weir::task<> {
+        co_await weir::shielded(weir::sleep_for(1s));
+        ++done;
+        co_await weir::shielded(weir::sleep_for(1s));
+        ++done;
+        co_await weir::sleep_for(1s);
+        ++done;
+      };
+      g.spawn(careful);
+      co_await weir::sleep_for(500ms);
+      g.cancel();
+    };
+    static_cast<void>(co_await weir::as_result(weir::with_task_group(body)));
+    CHECK(done == 2);
+  });
+}
+
+TEST_CASE("stress: several threads and tasks look at tasks that come and go") {
+  weir::runtime rt{{.workers = 3}};
+  std::atomic<bool> end{false};
+  auto comes_and_goes = [&]() -> weir::task<> {
+    while (!end) {
+      auto body = [](weir::task_group& g) -> weir::task<> {
+        for (int i = 0; i < 20; ++i) g.spawn(test::nap(std::chrono::microseconds(i * 10)));
+        co_await weir::yield();
+      };
+      co_await weir::with_task_group(body);
+    }
+  };
+  auto looks = [&]() -> weir::task<> {
+    while (!end) {
+      CHECK(contains(weir::dump_tasks(), "on 3 workers"));
+      co_await weir::sleep_for(50us);
+    }
+  };
+  std::vector<weir::join_handle<void>> handles;
+  for (int i = 0; i < 4; ++i) handles.push_back(rt.spawn(comes_and_goes));
+  for (int i = 0; i < 2; ++i) handles.push_back(rt.spawn(looks));
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 2; ++t) {
+    threads.emplace_back([&] {
+      for (int i = 0; i < test::scaled(300, 60); ++i) CHECK(contains(rt.dump_tasks(), "task"));
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  end = true;
+  CHECK(rt.shutdown({.drain = 60s}).complete);
+}
+
+TEST_CASE("a worker that does not come to the end of a task is named, with where that had awaited last") {
+  weir::runtime rt{{.workers = 2}};
+  std::atomic<bool> begun{false};
+  std::atomic<bool> end{false};
+  auto computes = [&]() -> weir::task<> {
+    co_await weir::yield();
+    begun = true;
+    while (!end) std::this_thread::yield();
+  };
+  auto handle = rt.spawn(computes);
+  while (!begun) std::this_thread::yield();
+  const std::string text = rt.dump_tasks();
+  end = true;
+  INFO(text);
+  CHECK(contains(text, "a worker has not come to the end of a task within 1000 ms"));
+  CHECK(contains(text, "runs a task that awaited last in"));
+  CHECK(contains(text, "dump_tasks.cpp"));
+  CHECK(rt.shutdown().complete);
+}
