@@ -1399,6 +1399,7 @@ TEST_CASE("sending and receiving allocate nothing, buffered or met") {
       }
       CHECK(test::allocations() == before);
       there.close();
+      co_await g.join();
     });
   }
 }

@@ -1458,6 +1458,7 @@ TEST_CASE("waiting in a select allocates nothing") {
     }
     CHECK(test::allocations() == before);
     there.close();
+    co_await g.join();
   });
 }
 
