@@ -1,8 +1,10 @@
 #include "errors.hpp"
 
+#include <cinttypes>
 #include <cstdio>
 #include <cstdlib>
 
+#include "detail/worker.hpp"
 #include "result.hpp"
 
 namespace weir {
@@ -57,6 +59,10 @@ namespace detail {
 
 void fatal(const char* sentence) noexcept {
   std::fprintf(stderr, "%s\n", sentence);
+  const worker* here = current_worker();
+  if (here && here->core().simulation().enabled) {
+    std::fprintf(stderr, "weir: this was in a simulation with seed %" PRIu64 "\n", here->core().simulation().seed);
+  }
   std::abort();
 }
 

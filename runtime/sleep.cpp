@@ -9,7 +9,8 @@ namespace detail {
 bool sleep_operation::ready(const await_context& context) noexcept {
   const time_point now = clock::now();
   if (relative_) due_ = add_saturated(now, length_);
-  return due_ <= now && may_complete_now(context);
+  past_ = due_ <= now;
+  return past_ && may_complete_now(context);
 }
 
 time_point sleep_operation::fix_due() noexcept {
@@ -33,6 +34,16 @@ void sleep_operation::fire() noexcept {
 }
 
 std::coroutine_handle<> sleep_operation::start(const await_context& context) noexcept {
+  if (past_) {
+    // Its budget is used up, or it is stopped. Not through the wheel, where it would wait for the next tick.
+    bind(context);
+    if (stop() && stop()->requested()) {
+      complete_stopped();
+    } else {
+      complete();
+    }
+    return std::noop_coroutine();
+  }
   // A cancellation may come before the timer is armed: then arm_timer says so, and the stop is ours to complete.
   if (begin(context) && !arm_timer(*this, due_)) complete_stopped();
   return std::noop_coroutine();

@@ -45,6 +45,7 @@ class [[nodiscard]] sleep_operation final : public operation_base, public leaf, 
   duration length_{};
   time_point due_{};
   bool relative_ = false;  // due_ is not known yet
+  bool past_ = false;      // it was time when it began
   case_link in_select_;
 };
 

@@ -63,6 +63,9 @@ class reactor {
   /// has there. Afterwards only wake() may be called, and the destructor, which may run on another thread.
   virtual void shut_down() noexcept {}
 
+  /// In virtual time: when poll() will have something to do that it has not now; no_deadline when nothing is under way.
+  [[nodiscard]] virtual time_point next_event() const noexcept { return no_deadline; }
+
   /// Operations submitted and not yet completed: while there are none, poll() has nothing to do.
   [[nodiscard]] virtual std::size_t in_flight() const noexcept = 0;
   [[nodiscard]] virtual backend_kind kind() const noexcept = 0;
@@ -71,6 +74,7 @@ class reactor {
 struct reactor_options {
   backend_kind backend = backend_kind::automatic;
   unsigned entries = 256;
+  runtime_core* simulation = nullptr;  // whose clock and seed the simulated backend follows
 };
 
 /// A reactor for the calling thread, which becomes its owner. Defined by io/. Throws std::system_error with a sentence

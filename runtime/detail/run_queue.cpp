@@ -47,13 +47,29 @@ bool run_queue::empty_now() noexcept {
   return size() == 0;
 }
 
-promise_base* seeded_queue::pop() noexcept {
+// The links of a frame are not used here; one of them says that it is in the queue.
+void seeded_queue::push(promise_base& frame) {
+  if (frame.next == &frame) fatal("weir: a task was made ready that is ready already: it would be resumed twice");
+  frame.next = &frame;
+  ready_.push_back(&frame);
+}
+
+promise_base* seeded_queue::pop(run_trace& trace) noexcept {
   if (ready_.empty()) return nullptr;
-  const std::uint32_t chosen = random_.below(static_cast<std::uint32_t>(ready_.size()));
+  const auto count = static_cast<std::uint32_t>(ready_.size());
+  const std::uint32_t chosen = random_.below(count);
+  if (count > 1) trace.note(run_trace::step::pick, (std::uint64_t{count} << 32) | chosen);
   promise_base* frame = ready_[chosen];
   ready_[chosen] = ready_.back();
   ready_.pop_back();
+  frame->next = nullptr;
   return frame;
+}
+
+unsigned seeded_queue::next_turn(run_trace& trace) noexcept {
+  const unsigned tasks = 1 + random_.below(8);
+  if (ready_.size() > 1) trace.note(run_trace::step::turn, tasks);
+  return tasks;
 }
 
 std::uint64_t random_numbers::next() noexcept {

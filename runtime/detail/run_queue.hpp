@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "promise_base.hpp"
+#include "run_trace.hpp"
 #include "spin_lock.hpp"
 
 namespace weir::detail {
@@ -147,20 +148,22 @@ class random_numbers {
   std::uint64_t state_;
 };
 
-/// The ready tasks of a simulation: the seed decides who is next.
+/// The ready tasks of a simulation: the seed decides who is next, and after how many of them the reactor is asked.
 class seeded_queue {
  public:
   explicit seeded_queue(std::uint64_t seed) noexcept : random_(seed) {}
-  std::size_t push(promise_base& frame) {
-    ready_.push_back(&frame);
-    return ready_.size();
-  }
-  promise_base* pop() noexcept;
+  /// Ends the program with a sentence when `frame` is there already: it would be resumed twice.
+  void push(promise_base& frame);
+  promise_base* pop(run_trace& trace) noexcept;
   [[nodiscard]] std::size_t size() const noexcept { return ready_.size(); }
   template <class F>
   void for_each(F see) const {
     for (const promise_base* frame : ready_) see(*frame);
   }
+  unsigned next_turn(run_trace& trace) noexcept;
+  /// How many leaves the task that runs next may complete without suspending: where other tasks of a real runtime would
+  /// come in between, because they run on other workers, they do so here.
+  unsigned next_budget() noexcept { return random_.below(2) == 0 ? 128 : random_.below(8); }
 
  private:
   random_numbers random_;

@@ -215,7 +215,8 @@ worker::~worker() {
 }
 
 void worker::attach() {
-  reactor_ = make_default_reactor({core_.options().backend, core_.options().ring_entries}, why_not_uring_);
+  runtime_core* const simulated = core_.simulation().enabled ? &core_ : nullptr;
+  reactor_ = make_default_reactor({core_.options().backend, core_.options().ring_entries, simulated}, why_not_uring_);
 }
 
 bool worker::quiet() const noexcept { return inbox_.empty() && reactor_->in_flight() == 0; }
@@ -229,6 +230,7 @@ void worker::nudge() noexcept {
 }
 
 void worker::post(message& m) noexcept {
+  if (seeded_) core_.refuse_other_threads();
   // Once the message is in, the runtime may come to its end; the destructor waits until we are out again.
   posting_.fetch_add(1, std::memory_order_relaxed);
   inbox_.push(m);
@@ -237,15 +239,27 @@ void worker::post(message& m) noexcept {
 }
 
 void worker::run_ready() noexcept {
+  if (seeded_) {
+    run_seeded();
+    return;
+  }
   for (unsigned n = 0; n < tasks_per_turn_; ++n) {
     promise_base* frame = next_frame();
     if (!frame) break;
-    run(*frame);
+    run(*frame, task_budget);
+  }
+}
+
+void worker::run_seeded() noexcept {
+  const unsigned most = seeded_->next_turn(core_.trace());
+  for (unsigned n = 0; n < most; ++n) {
+    promise_base* frame = seeded_->pop(core_.trace());
+    if (!frame) break;
+    run(*frame, seeded_->next_budget());
   }
 }
 
 [[gnu::always_inline]] inline promise_base* worker::next_frame() noexcept {
-  if (seeded_) return seeded_->pop();
   if (--until_injected_ == 0) {
     until_injected_ = injected_pick;
     if (promise_base* frame = core_.take_injected()) return frame;
@@ -254,10 +268,10 @@ void worker::run_ready() noexcept {
   return core_.take_injected();
 }
 
-[[gnu::always_inline]] inline void worker::run(promise_base& frame) noexcept {
+[[gnu::always_inline]] inline void worker::run(promise_base& frame, unsigned completions) noexcept {
   front_streak_ = std::exchange(frame.at_front, false) ? front_streak_ + 1 : 0;
   front_taken_ = false;
-  budget = task_budget;
+  budget = completions;
   transfers = 0;
   env = frame.env;
   running_at_.store(address_of(frame.awaiting_at), std::memory_order_relaxed);
@@ -324,11 +338,7 @@ void worker::unwind(unwind_point point) noexcept {
 
 void worker::idle() noexcept {
   if (seeded_) {
-    if (reactor_->in_flight() != 0) {
-      reactor_->poll();
-    } else {
-      idle_in_virtual_time();
-    }
+    idle_in_virtual_time();
     return;
   }
   if (core_.shared() && find_work()) return;
@@ -381,12 +391,18 @@ bool worker::find_work() noexcept {
 }
 
 void worker::idle_in_virtual_time() noexcept {
-  const time_point due = timers_.empty() ? no_deadline : timers_.next_due();
+  reactor_->poll();
+  if (ready() != 0 || !inbox_.empty()) return;
+  const time_point due = std::min(reactor_->next_event(), timers_.empty() ? no_deadline : timers_.next_due());
   if (due == no_deadline) {
     core_.on_deadlock();
-  } else {
-    core_.virtual_now_ = std::max(core_.virtual_now_, due);
+    return;
   }
+  if (due > core_.virtual_now_) {
+    core_.virtual_now_ = due;
+    core_.trace().note(run_trace::step::jump, static_cast<std::uint64_t>(due.time_since_epoch().count()));
+  }
+  reactor_->poll();  // before the timers: a completion beats a deadline
 }
 
 // ---- runtime_core
@@ -404,7 +420,19 @@ void runtime_core::wake_one() noexcept {
   }
 }
 
+void runtime_core::refuse_other_threads() const noexcept {
+  if (std::this_thread::get_id() == home_) return;
+  fatal(
+      "weir: another thread has touched a task of a simulation (a spawn, a wake-up or a cancellation): the seed could "
+      "not repeat that; do it in a task, or use a runtime");
+}
+
 void runtime_core::inject(promise_base& frame) noexcept {
+  if (simulation_.enabled) {  // between two runs
+    refuse_other_threads();
+    first().make_ready(frame);
+    return;
+  }
   // Under the lock to the end: the frame may be the last thing for which the runtime, which is not this thread's,
   // lives.
   const std::lock_guard guard(inject_lock_);

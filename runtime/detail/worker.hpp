@@ -109,7 +109,9 @@ class worker {
   void pushed(std::size_t ready) noexcept;
   void run_ready() noexcept;
   promise_base* next_frame() noexcept;
-  void run(promise_base& frame) noexcept;
+  void run_seeded() noexcept;
+  /// Of leaves that complete at once, so many until it has to let others run.
+  void run(promise_base& frame, unsigned completions) noexcept;
   void unwind(unwind_point point) noexcept;
   void idle() noexcept;
   void idle_in_virtual_time() noexcept;
@@ -155,6 +157,7 @@ class runtime_core {
   [[nodiscard]] const runtime_options& options() const noexcept { return options_; }
   [[nodiscard]] const simulation_options& simulation() const noexcept { return simulation_; }
   [[nodiscard]] time_point now() const noexcept;
+  [[nodiscard]] run_trace& trace() noexcept { return trace_; }
   [[nodiscard]] worker& first() noexcept { return *workers_.front(); }
   [[nodiscard]] std::size_t worker_count() const noexcept { return workers_.size(); }
   [[nodiscard]] group_core& root() noexcept { return root_; }
@@ -211,6 +214,8 @@ class runtime_core {
   void wake_one() noexcept;
   promise_base* take_injected() noexcept;
   void on_deadlock();
+  /// In a simulation: ends the program with a sentence on any thread but its own.
+  void refuse_other_threads() const noexcept;
 
   const runtime_options options_;
   const simulation_options simulation_;
@@ -219,6 +224,8 @@ class runtime_core {
   backend_kind backend_ = backend_kind::automatic;
   std::string why_not_uring_;
   time_point virtual_now_{};
+  run_trace trace_;
+  const std::thread::id home_ = std::this_thread::get_id();  // of a simulation: the only thread that may touch it
   std::string deadlock_report_;
 
   std::vector<std::unique_ptr<worker>> workers_;

@@ -147,9 +147,10 @@ TEST_CASE("seeded queue: the same seed picks the same order, other seeds others,
     for (int repeat = 0; repeat < 2; ++repeat) {
       std::vector<frame> frames(5);
       seeded_queue queue(seed);
+      weir::detail::run_trace trace;
       for (frame& f : frames) queue.push(f);
       std::vector<std::size_t> order;
-      while (promise_base* f = queue.pop())
+      while (promise_base* f = queue.pop(trace))
         order.push_back(static_cast<std::size_t>(static_cast<frame*>(f) - frames.data()));
       CHECK(std::set<std::size_t>(order.begin(), order.end()).size() == 5);
       if (repeat == 0) first = order;
