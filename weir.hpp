@@ -6,6 +6,7 @@
 #include "io/buffered_writer.hpp"
 #include "io/copy.hpp"
 #include "io/endpoint.hpp"
+#include "io/explore.hpp"
 #include "io/file.hpp"
 #include "io/lines.hpp"
 #include "io/read_exactly.hpp"

@@ -1,12 +1,11 @@
 #include "file.hpp"
 
 #include <fmt/format.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <cerrno>
 #include <limits>
 #include <system_error>
+
+#include "detail/system_calls.hpp"
 
 namespace weir {
 
@@ -33,9 +32,10 @@ file file::adopt(int number, std::string name) {
 
 std::uint64_t file::size() const {
   if (!handle_) fail(EBADF, "size of", "a closed file");
-  struct stat status{};
-  if (::fstat(handle_.number(), &status) != 0) fail(errno, "size of", handle_.get()->name());
-  return static_cast<std::uint64_t>(status.st_size);
+  std::uint64_t bytes = 0;
+  const int result = detail::system_calls::size_of_file(handle_.number(), bytes);
+  if (result != 0) fail(-result, "size of", handle_.get()->name());
+  return bytes;
 }
 
 std::uint64_t file::position() const noexcept {
@@ -51,7 +51,7 @@ void file::set_position(std::uint64_t offset) {
 
 int file::release() noexcept {
   if (handle_ && sequential_ == detail::file_access::own_position) {
-    static_cast<void>(::lseek(handle_.number(), static_cast<off_t>(position()), SEEK_SET));
+    static_cast<void>(detail::system_calls::set_position(handle_.number(), position()));
   }
   return handle_.release();
 }

@@ -30,7 +30,11 @@ backend_kind wanted(backend_kind by_option) {
 std::unique_ptr<reactor> make_default_reactor(const reactor_options& options, std::string& why_not_uring) {
   why_not_uring.clear();
   const backend_kind kind = wanted(options.backend);
-  if (kind == backend_kind::simulated) return std::make_unique<simulated_reactor>();
+  if (kind == backend_kind::simulated) {
+    if (options.simulation) return std::make_unique<simulated_reactor>(*options.simulation);
+    throw std::system_error(EINVAL, std::generic_category(),
+                            "runtime_options::backend: `simulated` is only for weir::simulation");
+  }
   if (kind != backend_kind::epoll) {
     if (std::unique_ptr<reactor> made = uring_reactor::create(options, why_not_uring)) return made;
     if (kind == backend_kind::uring) {

@@ -1,20 +1,19 @@
 #include "signal_set.hpp"
 
-#include <sys/eventfd.h>
-
 #include <cerrno>
 #include <system_error>
 #include <utility>
 
 #include "detail/signal_watch.hpp"
+#include "detail/system_calls.hpp"
 
 namespace weir {
 
 namespace {
 
 int make_event_number() {
-  const int number = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK | EFD_SEMAPHORE);
-  if (number < 0) throw std::system_error(errno, std::generic_category(), "signal_set: eventfd");
+  const int number = detail::system_calls::make_event_count();
+  if (number < 0) throw std::system_error(-number, std::generic_category(), "signal_set: eventfd");
   return number;
 }
 

@@ -185,12 +185,13 @@ class runtime {
   std::unique_ptr<detail::runtime_core> core_;
 };
 
-/// Makes a runtime whose first worker is the calling thread. For run() and simulation.
+/// Makes a runtime whose first worker is the calling thread, and shows its inside. For run() and simulation.
 class runtime_access {
  public:
   static runtime make(runtime_options options, detail::simulation_options simulation) {
     return runtime(options, runtime::caller_is_worker{}, simulation);
   }
+  static detail::runtime_core& core(runtime& of) noexcept { return *of.core_; }
 };
 
 /// Runs `main` to its end in a runtime of its own and returns its value or throws its exception. The calling thread is

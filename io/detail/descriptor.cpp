@@ -2,13 +2,13 @@
 
 #include <fmt/format.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include <cerrno>
 #include <new>
 
 #include "../../runtime/detail/worker.hpp"
 #include "io_operation.hpp"
+#include "system_calls.hpp"
 
 namespace weir::detail {
 
@@ -23,11 +23,6 @@ std::uint32_t next_serial() noexcept {
 runtime_core* domain_here() noexcept {
   worker* here = current_worker();
   return here && !here->core().shared() ? &here->core() : nullptr;
-}
-
-void close_number(int number) noexcept {
-  // The number is free after close() whatever it returns; trying again would hit somebody else's.
-  static_cast<void>(::close(number));
 }
 
 }  // namespace
@@ -51,7 +46,7 @@ descriptor* descriptor::adopt(int number, kind what, std::string name) {
     auto called = std::make_unique<named>(std::move(name));
     return new descriptor(number, what, std::move(called));
   } catch (...) {
-    close_number(number);
+    system_calls::close(number);
     throw;
   }
 }
@@ -63,7 +58,7 @@ descriptor* descriptor::adopt(int number, const endpoint& peer) {
 
 descriptor* descriptor::try_adopt(int number, const endpoint& peer) noexcept {
   auto* made = new (std::nothrow) descriptor(number, peer);
-  if (!made) close_number(number);
+  if (!made) system_calls::close(number);
   return made;
 }
 
@@ -105,7 +100,7 @@ bool descriptor::leave(io_leaf& op, io_use use) noexcept {
   op.keep_name();  // afterwards there may be nothing left to ask
   guard.unlock();
   if (left == 0) {
-    close_number(number_);
+    system_calls::close(number_);
     delete this;
   }
   return true;
@@ -126,12 +121,12 @@ void descriptor::close_here() noexcept {
   closing_ = true;
   if (operations_.empty()) {
     guard.unlock();
-    close_number(number_);
+    system_calls::close(number_);
     delete this;
     return;
   }
   // The peer learns at once; the number stays taken until the kernel has given back every operation.
-  if (is_socket()) static_cast<void>(::shutdown(number_, SHUT_RDWR));
+  if (is_socket()) static_cast<void>(system_calls::shutdown(number_, SHUT_RDWR));
   for (io_leaf* op = operations_.first(); op; op = operations_.after(*op)) op->cancel_for_close();
 }
 

@@ -1,13 +1,14 @@
 #include "file_access.hpp"
 
 #include <poll.h>
-#include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <climits>
+
+#include "system_calls.hpp"
 
 namespace weir::detail {
 
@@ -46,10 +47,11 @@ int write_shared(int number, const std::byte* from, unsigned size) noexcept {
 }  // namespace
 
 int classify(int number, file_access kept, file_access streaming, file_access& how) noexcept {
-  struct stat status{};
-  if (::fstat(number, &status) != 0) return -errno;
-  how = S_ISREG(status.st_mode) || S_ISBLK(status.st_mode) ? kept : streaming;
-  return S_ISDIR(status.st_mode) ? -EISDIR : 0;
+  system_calls::file_kind kind{};
+  const int result = system_calls::kind_of_file(number, kind);
+  if (result != 0) return result;
+  how = kind == system_calls::file_kind::with_offsets ? kept : streaming;
+  return kind == system_calls::file_kind::directory ? -EISDIR : 0;
 }
 
 int read_file(int number, file_access how, std::byte* into, unsigned size, std::uint64_t offset) noexcept {

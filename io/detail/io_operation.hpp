@@ -18,6 +18,7 @@ namespace weir::detail {
 /// (ring_entry_impl.hpp).
 struct ring_entry;
 
+class simulated_kernel;
 class blocking_step;  // NOLINT(cppcoreguidelines-virtual-class-destructor): it is final
 
 /// What an operation waits for where there is no ring.
@@ -31,7 +32,7 @@ enum class readiness : std::uint8_t {
 /// destroyed before the operation's own final completion.
 ///
 /// A derived operation is one file with its forms side by side: prepare() for the ring, attempt() with needs() for
-/// readiness; the simulated form comes with the simulated network.
+/// readiness, simulate() for simulations.
 class io_leaf : public leaf, public io_operation, public list_hook {
  public:
   /// Ring form: fills in everything but the user data.
@@ -39,6 +40,9 @@ class io_leaf : public leaf, public io_operation, public list_hook {
   /// Readiness form: the system call, without waiting unless needs() says blocking. The result as the ring gives it;
   /// -EAGAIN when it is not ready.
   virtual int attempt() noexcept = 0;
+  /// Simulated form: the same against the kernel of a simulation, when its time has come. An operation that has none
+  /// is refused there.
+  virtual int simulate(simulated_kernel&) noexcept { return -ENOTSUP; }
   /// Does not change while a reactor has the operation.
   [[nodiscard]] virtual readiness needs() const noexcept = 0;
   /// Its way to the offload pool and back, for those that need `blocking`.

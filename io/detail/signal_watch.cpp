@@ -14,6 +14,7 @@
 #include <system_error>
 
 #include "../../runtime/detail/spin_lock.hpp"
+#include "simulated_kernel.hpp"
 
 namespace weir::detail {
 
@@ -151,6 +152,10 @@ signal_watch::signal_watch(std::initializer_list<int> signals, int event_number)
     ++size_;
   }
   if (size_ == 0) throw std::system_error(EINVAL, std::generic_category(), "signal_set: no signal is named");
+  if (simulated_kernel::is_simulated(event_number)) {
+    simulated_kernel::of(event_number)->signals().watch(event_number, {entries_.get(), size_});
+    return;
+  }
   try {
     const std::lock_guard lock(list_mutex());
     watching_process.store(::getpid(), std::memory_order_relaxed);
@@ -162,6 +167,11 @@ signal_watch::signal_watch(std::initializer_list<int> signals, int event_number)
 }
 
 void signal_watch::stop() noexcept {
+  if (size_ != 0 && simulated_kernel::is_simulated(entries_[0].event_number)) {
+    simulated_kernel* const kernel = simulated_kernel::of(entries_[0].event_number);
+    if (kernel) kernel->signals().unwatch(entries_[0].event_number);
+    return;
+  }
   if (watched_ == 0) return;
   const std::lock_guard lock(list_mutex());
   while (watched_ != 0) unwatch(entries_[--watched_]);

@@ -3,6 +3,7 @@
 #include <sys/socket.h>
 
 #include "../detail/ring_entry_impl.hpp"
+#include "../detail/simulated_kernel.hpp"
 #include "../tcp.hpp"
 
 namespace weir::detail {
@@ -16,6 +17,13 @@ int accept_operation::attempt() noexcept {
   peer_size_ = static_cast<std::uint32_t>(peer_.size());
   const int accepted = ::accept4(fd(), reinterpret_cast<sockaddr*>(peer_.data()), &peer_size_, SOCK_CLOEXEC);
   return accepted < 0 ? -errno : accepted;
+}
+
+int accept_operation::simulate(simulated_kernel& kernel) noexcept {
+  endpoint peer;
+  const int accepted = kernel.sockets().accept(fd(), peer);
+  peer_size_ = static_cast<std::uint32_t>(peer.to_native(peer_.data()));
+  return accepted;
 }
 
 // What the network did to a connection that was still in the queue is not the listener's failure (accept(2)).

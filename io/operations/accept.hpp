@@ -21,6 +21,7 @@ class [[nodiscard]] accept_operation final : public io_awaitable<accept_operatio
  private:
   void prepare(ring_entry& entry) noexcept override;
   int attempt() noexcept override;
+  int simulate(simulated_kernel& kernel) noexcept override;
   [[nodiscard]] readiness needs() const noexcept override { return readiness::input; }
   [[nodiscard]] io_use use() const noexcept override { return io_use::other; }
   [[nodiscard]] bool try_again(int result) noexcept override;

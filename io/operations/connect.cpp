@@ -5,6 +5,8 @@
 #include <sys/socket.h>
 
 #include "../detail/ring_entry_impl.hpp"
+#include "../detail/simulated_kernel.hpp"
+#include "../detail/system_calls.hpp"
 #include "../tcp.hpp"
 
 namespace weir::detail {
@@ -15,10 +17,9 @@ bool connect_operation::ready(const await_context& context) noexcept {
     set_result(-EDESTADDRREQ);
     return true;
   }
-  // Non-blocking for the sake of the readiness form; the ring does not mind.
-  const int number = ::socket(peer_.is_v6() ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  const int number = system_calls::make_stream_socket(peer_.is_v6());
   if (number < 0) {
-    set_result(-errno);
+    set_result(number);
     return true;
   }
   socket_ = descriptor_handle(descriptor::try_adopt(number, peer_));
@@ -27,7 +28,7 @@ bool connect_operation::ready(const await_context& context) noexcept {
     return true;
   }
   const int on = 1;
-  static_cast<void>(::setsockopt(number, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on));
+  static_cast<void>(system_calls::set_socket_option(number, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on));
   address_size_ = static_cast<std::uint32_t>(peer_.to_native(address_.data()));
   set_target(socket_.get());
   return try_io(context);
@@ -53,6 +54,8 @@ int connect_operation::attempt() noexcept {
   if (::getpeername(fd(), reinterpret_cast<sockaddr*>(&peer), &size) != 0) return -EAGAIN;
   return 0;
 }
+
+int connect_operation::simulate(simulated_kernel& kernel) noexcept { return kernel.sockets().connect(fd(), peer_); }
 
 tcp_stream connect_operation::value() { return tcp_stream(std::move(socket_)); }
 

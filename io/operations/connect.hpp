@@ -22,6 +22,7 @@ class [[nodiscard]] connect_operation final : public io_awaitable<connect_operat
  private:
   void prepare(ring_entry& entry) noexcept override;
   int attempt() noexcept override;
+  int simulate(simulated_kernel& kernel) noexcept override;
   [[nodiscard]] readiness needs() const noexcept override { return readiness::output; }
   [[nodiscard]] io_use use() const noexcept override { return io_use::other; }
   [[nodiscard]] std::string object() const override { return peer_.to_string(); }

@@ -3,6 +3,7 @@
 #include <limits>
 
 #include "../detail/ring_entry_impl.hpp"
+#include "../detail/simulated_kernel.hpp"
 
 namespace weir::detail {
 
@@ -26,6 +27,11 @@ void file_read_operation::prepare(ring_entry& entry) noexcept {
 int file_read_operation::attempt() noexcept {
   if (how_ == file_access::own_position) offset_ = target()->position().load(std::memory_order_relaxed);
   return read_file(fd(), how_, into_.data(), transfer_size(into_.size()), offset_);
+}
+
+int file_read_operation::simulate(simulated_kernel& kernel) noexcept {
+  if (how_ == file_access::own_position) offset_ = target()->position().load(std::memory_order_relaxed);
+  return kernel.disk().read(fd(), how_, into_.first(transfer_size(into_.size())), offset_);
 }
 
 bool file_read_operation::goes_on(int result) noexcept {

@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "../detail/ring_entry_impl.hpp"
+#include "../detail/simulated_kernel.hpp"
 
 namespace weir::detail {
 
@@ -31,6 +32,13 @@ int file_write_core::attempt() noexcept {
   std::uint64_t offset = offset_ + done_;
   if (how_ == file_access::own_position) offset = target()->position().load(std::memory_order_relaxed);
   return write_file(fd(), how_, rest.data(), transfer_size(rest.size()), offset);
+}
+
+int file_write_core::simulate(simulated_kernel& kernel) noexcept {
+  const std::span<const std::byte> rest = from_.subspan(done_);
+  std::uint64_t offset = offset_ + done_;
+  if (how_ == file_access::own_position) offset = target()->position().load(std::memory_order_relaxed);
+  return kernel.disk().write(fd(), how_, rest.first(transfer_size(rest.size())), offset);
 }
 
 /// True while something is left to write.

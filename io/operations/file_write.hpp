@@ -24,6 +24,7 @@ class file_write_core : public blocking_io_leaf {
  private:
   void prepare(ring_entry& entry) noexcept override;
   int attempt() noexcept override;
+  int simulate(simulated_kernel& kernel) noexcept override;
   [[nodiscard]] readiness needs() const noexcept override {
     return is_stream(how_) ? readiness::output : readiness::blocking;
   }

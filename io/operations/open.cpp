@@ -1,9 +1,10 @@
 #include "open.hpp"
 
 #include <fcntl.h>
-#include <unistd.h>
 
 #include "../detail/ring_entry_impl.hpp"
+#include "../detail/simulated_kernel.hpp"
+#include "../detail/system_calls.hpp"
 #include "../file.hpp"
 
 namespace weir::detail {
@@ -39,7 +40,7 @@ open_operation::open_operation(std::string path, file_mode mode, unsigned permis
     : io_awaitable(nullptr), path_(std::move(path)), flags_(native(mode)), permissions_(permissions) {}
 
 open_operation::~open_operation() {
-  if (opened_ >= 0) static_cast<void>(::close(opened_));
+  if (opened_ >= 0) system_calls::close(opened_);
 }
 
 bool open_operation::ready(const await_context& context) noexcept {
@@ -60,6 +61,8 @@ int open_operation::attempt() noexcept {
   return number < 0 ? -errno : number;
 }
 
+int open_operation::simulate(simulated_kernel& kernel) noexcept { return kernel.disk().open(path_, flags_); }
+
 std::string open_operation::object() const {
   std::string shown = path_;
   for (std::size_t at = 0; (at = shown.find('\0', at)) != std::string::npos; at += 2) shown.replace(at, 1, "\\0");
@@ -73,10 +76,10 @@ failure open_operation::failed() {
     const int wrong = classify(opened_, kept, file_access::stream, sequential_);
     if (wrong != 0) {
       // open(2) refuses a directory only for writing; reading it would fail later and say less.
-      static_cast<void>(::close(std::exchange(opened_, -1)));
+      system_calls::close(std::exchange(opened_, -1));
       set_result(wrong);
     } else if (!is_stream(sequential_)) {
-      static_cast<void>(::fcntl(opened_, F_SETFL, flags_ & ~O_NONBLOCK));
+      static_cast<void>(system_calls::set_status_flags(opened_, flags_ & ~O_NONBLOCK));
     }
   }
   if (result() >= 0) return {};

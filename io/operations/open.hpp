@@ -29,6 +29,7 @@ class [[nodiscard]] open_operation final : public io_awaitable<open_operation, f
  private:
   void prepare(ring_entry& entry) noexcept override;
   int attempt() noexcept override;
+  int simulate(simulated_kernel& kernel) noexcept override;
   [[nodiscard]] io_use use() const noexcept override { return io_use::nothing; }
   bool goes_on(int result) noexcept override {
     opened_ = result;

@@ -4,6 +4,7 @@
 #include <sys/socket.h>
 
 #include "../detail/ring_entry_impl.hpp"
+#include "../detail/simulated_kernel.hpp"
 
 namespace weir::detail {
 
@@ -14,6 +15,10 @@ void receive_operation::prepare(ring_entry& entry) noexcept {
 int receive_operation::attempt() noexcept {
   const ssize_t n = ::recv(fd(), into_.data(), transfer_size(into_.size()), MSG_DONTWAIT);
   return n < 0 ? -errno : static_cast<int>(n);
+}
+
+int receive_operation::simulate(simulated_kernel& kernel) noexcept {
+  return kernel.sockets().receive(fd(), into_.first(transfer_size(into_.size())));
 }
 
 bool receive_operation::goes_on(int result) noexcept {
@@ -30,6 +35,11 @@ int receive_exactly_operation::attempt() noexcept {
   const std::span<std::byte> rest = into_.subspan(done_);
   const ssize_t n = ::recv(fd(), rest.data(), transfer_size(rest.size()), MSG_DONTWAIT);
   return n < 0 ? -errno : static_cast<int>(n);
+}
+
+int receive_exactly_operation::simulate(simulated_kernel& kernel) noexcept {
+  const std::span<std::byte> rest = into_.subspan(done_);
+  return kernel.sockets().receive(fd(), rest.first(transfer_size(rest.size())));
 }
 
 bool receive_exactly_operation::goes_on(int result) noexcept {

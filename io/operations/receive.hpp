@@ -20,6 +20,7 @@ class [[nodiscard]] receive_operation final : public io_awaitable<receive_operat
  private:
   void prepare(ring_entry& entry) noexcept override;
   int attempt() noexcept override;
+  int simulate(simulated_kernel& kernel) noexcept override;
   [[nodiscard]] readiness needs() const noexcept override { return readiness::input; }
   [[nodiscard]] io_use use() const noexcept override { return io_use::reading; }
   bool goes_on(int result) noexcept override;
@@ -43,6 +44,7 @@ class [[nodiscard]] receive_exactly_operation final : public io_awaitable<receiv
  private:
   void prepare(ring_entry& entry) noexcept override;
   int attempt() noexcept override;
+  int simulate(simulated_kernel& kernel) noexcept override;
   [[nodiscard]] readiness needs() const noexcept override { return readiness::input; }
   [[nodiscard]] io_use use() const noexcept override { return io_use::reading; }
   bool goes_on(int result) noexcept override;

@@ -3,6 +3,7 @@
 #include <sys/socket.h>
 
 #include "../detail/ring_entry_impl.hpp"
+#include "../detail/simulated_kernel.hpp"
 
 namespace weir::detail {
 
@@ -13,6 +14,10 @@ void send_operation::prepare(ring_entry& entry) noexcept {
 int send_operation::attempt() noexcept {
   const ssize_t n = ::send(fd(), from_.data(), transfer_size(from_.size()), MSG_DONTWAIT | MSG_NOSIGNAL);
   return n < 0 ? -errno : static_cast<int>(n);
+}
+
+int send_operation::simulate(simulated_kernel& kernel) noexcept {
+  return kernel.sockets().send(fd(), from_.first(transfer_size(from_.size())));
 }
 
 bool send_operation::goes_on(int result) noexcept {
@@ -30,6 +35,11 @@ int send_all_operation::attempt() noexcept {
   const std::span<const std::byte> rest = from_.subspan(done_);
   const ssize_t n = ::send(fd(), rest.data(), transfer_size(rest.size()), MSG_DONTWAIT | MSG_NOSIGNAL);
   return n < 0 ? -errno : static_cast<int>(n);
+}
+
+int send_all_operation::simulate(simulated_kernel& kernel) noexcept {
+  const std::span<const std::byte> rest = from_.subspan(done_);
+  return kernel.sockets().send(fd(), rest.first(transfer_size(rest.size())));
 }
 
 bool send_all_operation::goes_on(int result) noexcept {

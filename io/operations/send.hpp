@@ -20,6 +20,7 @@ class [[nodiscard]] send_operation final : public io_awaitable<send_operation, s
  private:
   void prepare(ring_entry& entry) noexcept override;
   int attempt() noexcept override;
+  int simulate(simulated_kernel& kernel) noexcept override;
   [[nodiscard]] readiness needs() const noexcept override { return readiness::output; }
   [[nodiscard]] io_use use() const noexcept override { return io_use::writing; }
   bool goes_on(int result) noexcept override;
@@ -42,6 +43,7 @@ class [[nodiscard]] send_all_operation final : public io_awaitable<send_all_oper
  private:
   void prepare(ring_entry& entry) noexcept override;
   int attempt() noexcept override;
+  int simulate(simulated_kernel& kernel) noexcept override;
   [[nodiscard]] readiness needs() const noexcept override { return readiness::output; }
   [[nodiscard]] io_use use() const noexcept override { return io_use::writing; }
   bool goes_on(int result) noexcept override;

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include "../detail/ring_entry_impl.hpp"
+#include "../detail/simulated_kernel.hpp"
 
 namespace weir::detail {
 
@@ -14,5 +15,7 @@ int sync_operation::attempt() noexcept {
   const int result = data_only_ ? ::fdatasync(fd()) : ::fsync(fd());
   return result == 0 ? 0 : -errno;
 }
+
+int sync_operation::simulate(simulated_kernel& kernel) noexcept { return kernel.disk().sync(fd()); }
 
 }  // namespace weir::detail

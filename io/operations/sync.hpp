@@ -18,6 +18,7 @@ class [[nodiscard]] sync_operation final : public io_awaitable<sync_operation, v
  private:
   void prepare(ring_entry& entry) noexcept override;
   int attempt() noexcept override;
+  int simulate(simulated_kernel& kernel) noexcept override;
   [[nodiscard]] io_use use() const noexcept override { return io_use::other; }
 
   bool data_only_;

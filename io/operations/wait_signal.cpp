@@ -4,6 +4,7 @@
 
 #include "../detail/ring_entry_impl.hpp"
 #include "../detail/signal_watch.hpp"
+#include "../detail/simulated_kernel.hpp"
 
 namespace weir::detail {
 
@@ -18,6 +19,8 @@ int wait_signal_operation::attempt() noexcept {
   const ssize_t n = ::read(fd(), &counter_, sizeof counter_);
   return n < 0 ? -errno : static_cast<int>(n);
 }
+
+int wait_signal_operation::simulate(simulated_kernel& kernel) noexcept { return kernel.signals().take(fd()); }
 
 bool wait_signal_operation::goes_on(int) noexcept {
   taken_ = watch_->take();

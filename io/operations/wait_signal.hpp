@@ -22,6 +22,7 @@ class [[nodiscard]] wait_signal_operation final : public io_awaitable<wait_signa
  private:
   void prepare(ring_entry& entry) noexcept override;
   int attempt() noexcept override;
+  int simulate(simulated_kernel& kernel) noexcept override;
   [[nodiscard]] readiness needs() const noexcept override { return readiness::input; }
   [[nodiscard]] io_use use() const noexcept override { return io_use::other; }
   bool goes_on(int result) noexcept override;

@@ -1,0 +1,36 @@
+#pragma once
+
+#include <cstdint>
+
+#include "../endpoint.hpp"
+
+/// The system calls that io/ makes beside its operations, so that sockets and files can be told from simulated ones in
+/// one place. Each returns what the call returns, or -errno.
+namespace weir::detail::system_calls {
+
+/// A TCP socket, non-blocking for the sake of the readiness form; the ring does not mind.
+int make_stream_socket(bool v6) noexcept;
+int set_socket_option(int number, int level, int option, const void* value, unsigned size) noexcept;
+int bind(int number, const endpoint& local) noexcept;
+int listen(int number, int backlog) noexcept;
+int local_name(int number, endpoint& name) noexcept;
+int peer_name(int number, endpoint& name) noexcept;
+/// 1, or 0 for a socket that does not listen.
+int is_listening(int number) noexcept;
+int shutdown(int number, int how) noexcept;
+
+enum class file_kind : std::uint8_t { with_offsets, stream, directory };
+int kind_of_file(int number, file_kind& kind) noexcept;
+int size_of_file(int number, std::uint64_t& size) noexcept;
+int set_position(int number, std::uint64_t offset) noexcept;
+
+/// An eventfd each read of which takes one.
+int make_event_count() noexcept;
+
+int make_non_blocking(int number) noexcept;
+/// The flags of F_SETFL.
+int set_status_flags(int number, int flags) noexcept;
+/// The number is free afterwards, whatever happens.
+void close(int number) noexcept;
+
+}  // namespace weir::detail::system_calls

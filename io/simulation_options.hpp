@@ -1,0 +1,62 @@
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <exception>
+#include <limits>
+#include <type_traits>
+
+#include "../runtime/clock.hpp"
+
+namespace weir {
+
+/// How the network of a simulation behaves. Probabilities are from 0 to 1, and the seed throws the dice. May be changed
+/// while the simulation runs (simulation::network()); what is under way stays as it is.
+struct simulated_network {
+  /// How long a packet travels: this, and up to `jitter` more. One direction of a connection keeps its order.
+  duration latency = std::chrono::microseconds(50);
+  duration jitter = std::chrono::microseconds(50);
+  /// How fast each direction of a connection is. 0: no limit.
+  std::uint64_t bytes_per_second = 0;
+  /// How much of a connection's data may be under way or unread, in each direction; then writers wait.
+  std::size_t receive_buffer = 65536;
+  /// Of each read and write: that it moves less than it could.
+  double partial = 0;
+  /// Of each read and write that could move something: that the connection breaks instead. Both ends are told
+  /// (ECONNRESET, EPIPE); what was under way may be lost.
+  double reset = 0;
+  /// Of each connect: that it fails with ECONNREFUSED although somebody listens.
+  double refuse = 0;
+  /// Of each accept: that it fails with EMFILE or ENOBUFS and the connection stays in the queue, or that the connection
+  /// dies there (which accept() passes over).
+  double accept_error = 0;
+  /// While true nothing arrives. What is sent is sent again, later and later, until this is false or the sender gives
+  /// up (ETIMEDOUT): after two minutes when it connects, after a quarter of an hour when it sends data.
+  bool down = false;
+};
+
+/// How the files of a simulation behave. They live in its memory, whatever the disk holds, and there are none at first.
+struct simulated_files {
+  /// How long an operation takes: this, and up to `jitter` more.
+  duration latency = std::chrono::microseconds(100);
+  duration jitter = std::chrono::microseconds(100);
+  /// Of each read and write: that it moves less than it could.
+  double partial = 0;
+  /// Of each read, write and sync: that it fails with EIO.
+  double error = 0;
+  /// Bytes that all files together may hold. A write beyond them writes what fits, or fails with ENOSPC.
+  std::uint64_t capacity = std::numeric_limits<std::uint64_t>::max();
+};
+
+struct simulation_options {
+  /// Decides who runs next among ready tasks, how long packets travel, what fails. The same seed gives the same run.
+  std::uint64_t seed = 0;
+  simulated_network network{};
+  simulated_files files{};
+  /// As runtime_options::on_error.
+  void (*on_error)(const std::exception_ptr&) noexcept = nullptr;
+};
+static_assert(std::is_trivially_destructible_v<simulation_options>);
+
+}  // namespace weir
