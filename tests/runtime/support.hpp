@@ -117,7 +117,7 @@ auto simulate_reporting(F main, std::uint64_t seed = 1) {
 }
 
 /// Runs `body` in a process of its own and returns what it wrote to stderr before it aborted; empty if it did not.
-std::string last_words_of(void (*body)());
+std::string last_words_of(void (*body)());  // in tests/last_words.cpp, which is part of every suite
 
 // ---- small tasks that many tests use
 

@@ -4,8 +4,6 @@
 #include <cstdlib>
 #include <new>
 
-#include "../runtime/support.cpp"  // each room's tests are a program of their own
-
 #if !defined(TEST_SANITIZED)  // sanitizers bring operators of their own
 
 namespace {

@@ -1,4 +1,4 @@
-#include "support.hpp"
+#include "runtime/support.hpp"
 
 #include <sys/resource.h>
 #include <sys/wait.h>
