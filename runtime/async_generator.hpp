@@ -48,27 +48,26 @@ class generator_promise final : public generator_promise_base {
 
   final_awaiter yield_value(object&& value) noexcept {
     value_ = std::addressof(value);
-    copies_ = false;
+    copy_ = nullptr;
     return {};
   }
   final_awaiter yield_value(const object& value) noexcept
     requires std::copy_constructible<object>
   {
     value_ = std::addressof(value);
-    copies_ = true;
+    copy_ = [](const object& from) { return std::optional<T>(std::in_place, from); };
     return {};
   }
 
   std::optional<T> take() {
-    if constexpr (std::copy_constructible<object>) {
-      if (copies_) return std::optional<T>(std::in_place, *value_);
-    }
+    if (copy_) return copy_(*value_);
     return std::optional<T>(std::in_place, std::move(const_cast<object&>(*value_)));  // it came in as an rvalue
   }
 
  private:
   const object* value_ = nullptr;
-  bool copies_ = false;
+  // Made only where an lvalue is yielded: a std::vector<std::unique_ptr<X>> claims that it can be copied.
+  std::optional<T> (*copy_)(const object&) = nullptr;
 };
 
 template <class T>
