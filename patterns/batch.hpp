@@ -55,7 +55,8 @@ async_generator<std::vector<typename Steps::output>> batches(Puller source, Step
   if (!open.empty()) co_yield open.take();
 }
 
-/// The source's next() is selectable: what has been received is in the batch, whatever the clock says.
+/// The source's next() is selectable: what has been received is in the batch, whatever the clock says. While the source
+/// always has something the select would never come to the clock, so that is looked at as well.
 template <class Puller, class Steps>
 async_generator<std::vector<typename Steps::output>> timed_batches(Puller source, Steps steps, std::size_t size,
                                                                    duration longest, stage_counters* counters) {
@@ -78,10 +79,10 @@ async_generator<std::vector<typename Steps::output>> timed_batches(Puller source
       auto next = std::move(chosen).template get<0>();
       if (!next) break;
       auto item = steps(item_of(next));
-      if (!item) continue;
-      open.add(std::move(*item));
+      if (item) open.add(std::move(*item));
     }
-    if (open.full()) co_yield open.take();
+    const bool complete = open.full() || now() > due;
+    if (complete) co_yield open.take();
   }
   co_yield open.take();
 }
