@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "detail/flow.hpp"
+#include "detail/stage_function.hpp"
 #include "stage_counters.hpp"
 
 namespace weir {

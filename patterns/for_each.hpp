@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "detail/flow.hpp"
+#include "detail/stage_function.hpp"
 #include "stage_counters.hpp"
 
 namespace weir {
@@ -15,7 +16,7 @@ namespace weir {
 struct for_each_options {
   /// Tasks that call the function, at least one.
   unsigned workers = 1;
-  /// Items that may wait before them.
+  /// Items that may wait before several of them; one alone needs no queue.
   std::size_t buffer = 64;
   /// To be read while the pipeline runs; must outlive it.
   stage_counters* counters = nullptr;
@@ -39,8 +40,12 @@ class for_each_sink {
     }
     using T = typename Steps::output;
     auto& queue = into_channel(std::move(items), run, options_.buffer, options_.counters);
-    for (unsigned i = 0; i < options_.workers; ++i) run.spawn(work(channel_puller<T>(queue), no_steps<T>()));
-    co_await run.group().join();
+    // A group of their own: before the queue there may be tasks that do not end by themselves.
+    auto spawn_all = [&](task_group& workers) -> task<> {
+      for (unsigned i = 0; i < options_.workers; ++i) workers.spawn(work(channel_puller<T>(queue), no_steps<T>()));
+      co_await workers.join();  // or a stop of them all would look like their end
+    };
+    co_await with_task_group(spawn_all);
   }
 
  private:
@@ -73,6 +78,8 @@ class for_each_stage : public stage_base {
   static task<> attach(Self&& self, Flow upstream) {
     static_assert(std::invocable<Fn&, typename Flow::value_type>,
                   "for_each: the function cannot be called with the items of this pipeline");
+    static_assert(!returns_lost_operation<Fn, typename Flow::value_type>,
+                  "for_each: the function returns an operation that nobody would await: make it a coroutine that does");
     const for_each_options options = self.options_;
     return run_pipeline(std::move(upstream), for_each_sink<Fn>(std::forward<Self>(self).function_, options));
   }
@@ -97,9 +104,10 @@ class for_each_function {
 ///
 ///     co_await (from(lines) | transform(parse) | for_each(print));
 ///
-/// One item after the other, in order, unless `workers` says otherwise; then calls overlap. The task completes when the
-/// source has ended and every item is done with. What any stage throws ends all the others, and is thrown by the task
-/// once they are joined. Cancelled: all stages stop and are joined; items between them are destroyed.
+/// One item after the other, in order, unless `workers` says otherwise; then calls overlap, on one function object. The
+/// task completes when the source has ended and every item is done with. What any stage throws ends all the others, and
+/// is thrown by the task once they are joined. Cancelled: all stages stop and are joined; items between them are
+/// destroyed.
 inline constexpr detail::for_each_function for_each{};
 
 }  // namespace weir

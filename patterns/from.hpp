@@ -1,8 +1,10 @@
 #pragma once
 
+#include <initializer_list>
 #include <ranges>
 #include <type_traits>
 #include <utility>
+#include <vector>
 
 #include "../runtime/async_generator.hpp"
 #include "../sync/channel.hpp"
@@ -64,6 +66,10 @@ class from_function {
   auto operator()(receiver<T> items) const {
     return flow_from<T>(receiver_source<T>(std::move(items)));
   }
+  template <class T>
+  auto operator()(std::initializer_list<T> items) const {
+    return operator()(std::vector<T>(items));  // it refers to an array that may be gone before the pipeline runs
+  }
   template <std::ranges::input_range R>
   auto operator()(R&& items) const {
     using T = std::ranges::range_value_t<R>;
@@ -79,7 +85,7 @@ class from_function {
 
 /// The source of a pipeline:
 ///
-///     from(generator)    the values of an async_generator, which it owns
+///     from(generator)    the values of an async_generator, which it owns; of one of references, copies
 ///     from(channel)      what is received from a channel until it is closed; the channel must outlive the pipeline
 ///     from(receiver)     the same, through an end that the pipeline owns: when it ends early, the senders are told
 ///     from(range)        copies of what is in a range that must outlive the pipeline; an rvalue is owned and moved

@@ -8,8 +8,8 @@
 namespace weir {
 
 /// What a stage of a pipeline has done so far. Give its address to the stage's options and read it from anywhere while
-/// the pipeline runs; it must outlive the pipeline. Every number only grows, but for busy() and blocked(). A stage
-/// without counters spends nothing on them.
+/// the pipeline runs; it must outlive the pipeline. Numbers of items only grow. When the pipeline has ended by itself
+/// they are exact. A stage without counters spends nothing on them.
 ///
 ///     weir::stage_counters parsed{"parse"};
 ///     ... | weir::transform(parse, {.workers = 4, .counters = &parsed}) | ...
@@ -32,7 +32,8 @@ class stage_counters {
   /// all the time waits for the one behind; the one that is busy all the time is the bottleneck.
   [[nodiscard]] std::uint64_t busy() const noexcept { return read(busy_); }
   [[nodiscard]] std::uint64_t blocked() const noexcept { return read(blocked_); }
-  /// Items that wait before the stage.
+  /// Items that wait in the stage's own queue. A stage that takes from the room behind the one before it, or from a
+  /// channel, has none.
   [[nodiscard]] std::uint64_t queued() const noexcept {
     const std::uint64_t taken = in();  // first, so that the difference is not negative
     const std::uint64_t came = read(queued_);

@@ -8,6 +8,7 @@
 
 #include "detail/concurrent_transform.hpp"
 #include "detail/flow.hpp"
+#include "detail/stage_function.hpp"
 #include "stage_counters.hpp"
 
 namespace weir {
@@ -19,13 +20,19 @@ class transform_step {
  public:
   using output = stage_result_t<Fn, T>;
   transform_step(Fn function, stage_counters* counters) : function_(std::move(function)), counters_(counters) {}
-  template <class U>
-  std::optional<output> operator()(U&& item) {
+  std::optional<output> operator()(T&& item) {
     counted_call call(counters_);
-    std::optional<output> result(std::in_place, std::invoke(function_, std::forward<U>(item)));
+    std::optional<output> result(std::in_place, std::invoke(function_, std::move(item)));
     call.returned();
     if (counters_) counters_->count_out();
     return result;
+  }
+  /// What a generator of references refers to is not the function's to take.
+  std::optional<output> operator()(const T& item)
+    requires std::copy_constructible<T>
+  {
+    T copy(item);
+    return operator()(std::move(copy));
   }
 
  private:
@@ -59,9 +66,8 @@ class transform_in_line {
         result.emplace(std::move(made));
         call.returned();
       }
-      counted_hand_on hand_on(counters);
+      if (counters) counters->count_out();
       co_yield std::move(*result);
-      hand_on.done();
     }
   }
 
@@ -79,6 +85,9 @@ class transform_stage : public stage_base {
   static auto attach(Self&& self, Flow upstream) {
     using T = typename Flow::value_type;
     static_assert(std::invocable<Fn&, T>, "transform: the function cannot be called with the items of this pipeline");
+    static_assert(
+        !returns_lost_operation<Fn, T>,
+        "transform: the function returns an operation that nobody would await: make it a coroutine that does");
     static_assert(!std::is_void_v<typename unwrapped_task<stage_return_t<Fn, T>>::type>,
                   "transform: the function returns nothing to go on with: use for_each");
     stage_counters* const counters = self.counters_;
@@ -105,6 +114,9 @@ class concurrent_transform_stage : public stage_base {
   static auto attach(Self&& self, Flow upstream) {
     using T = typename Flow::value_type;
     static_assert(std::invocable<Fn&, T>, "transform: the function cannot be called with the items of this pipeline");
+    static_assert(
+        !returns_lost_operation<Fn, T>,
+        "transform: the function returns an operation that nobody would await: make it a coroutine that does");
     static_assert(!std::is_void_v<typename unwrapped_task<stage_return_t<Fn, T>>::type>,
                   "transform: the function returns nothing to go on with: use for_each with workers");
     const transform_options options = self.options_;
@@ -145,11 +157,14 @@ class transform_function {
 ///     transform(function, {.workers = 4, ...})   on tasks of its own, behind a bounded queue: see transform_options
 ///
 /// `function` takes an item (it is moved in) and returns the next one, or a task of it. Without options the order is
-/// kept. With several workers it is kept only if `ordered` says so; then a slow item holds up those behind it, but no
-/// more than `buffer` of them. One function object serves all workers, which may call it at the same time.
+/// kept. With several workers it is kept only if `ordered` says so; then a slow item holds up those behind it, of which
+/// no more than `workers + buffer` are under way. One function object serves all workers, which may call it at the same
+/// time.
 ///
-/// What it throws ends the pipeline. Back pressure: a worker that finds no room behind it waits, and so does the source
-/// in the end; between two stages there are never more than `buffer` items and one in the hands of each worker.
+/// What it throws ends the pipeline. Back pressure: at most `buffer` items wait before the stage, one is in the hands
+/// of each worker and one of the task that fills the queue, and at most `buffer` results wait behind it. A worker that
+/// finds no room there waits, and so does the source in the end. A stage behind it that has workers too takes from that
+/// same room and has no queue of its own.
 inline constexpr detail::transform_function transform{};
 
 }  // namespace weir

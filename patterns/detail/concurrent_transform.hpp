@@ -4,19 +4,22 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
-#include <deque>
 #include <functional>
 #include <optional>
+#include <type_traits>
 #include <utility>
+#include <variant>
+#include <vector>
 
 #include "flow.hpp"
+#include "stage_function.hpp"
 
 namespace weir {
 
 struct transform_options {
   /// Tasks that call the function, at least one.
   unsigned workers = 1;
-  /// Items that may wait before the stage, and results that may wait behind it.
+  /// Items that may wait before the stage, and results that may wait behind it; with `ordered` both together.
   std::size_t buffer = 64;
   /// Results go on in the order of the items.
   bool ordered = false;
@@ -27,120 +30,131 @@ static_assert(std::is_trivially_destructible_v<transform_options>);
 
 namespace detail {
 
-/// Workers that take from one channel and send to another, in whatever order they get done.
-template <class T, class U, class Fn>
-class unordered_workers {
+/// An item, or what was made of it, with its place in the order.
+template <class T>
+class numbered {
  public:
-  unordered_workers(Fn function, const transform_options& options)
+  template <class U>
+  numbered(std::uint64_t place, U&& item) : number(place), value(std::forward<U>(item)) {}
+  std::uint64_t number;
+  T value;
+};
+
+/// Workers that take from one channel and send to another, in whatever order they get done. With `in_order` items have
+/// numbers, and results get those of their items.
+template <class T, class U, class Fn, bool in_order>
+class transform_workers {
+  using item_type = std::conditional_t<in_order, numbered<T>, T>;
+  using result_type = std::conditional_t<in_order, numbered<U>, U>;
+
+ public:
+  transform_workers(Fn function, const transform_options& options)
       : function_(std::move(function)), counters_(options.counters), results_(options.buffer) {}
 
-  channel_puller<U> run(pipeline_run& run, channel<T>& items, unsigned workers) {
+  channel<result_type>& run(pipeline_run& run, channel<item_type>& items, unsigned workers) {
     running_.store(workers, std::memory_order_relaxed);
     for (unsigned i = 0; i < workers; ++i) run.spawn(work(items));
-    return channel_puller<U>(results_);
+    return results_;
   }
 
  private:
-  task<> work(channel<T>& items) {
+  task<> work(channel<item_type>& items) {
     while (auto item = co_await items.receive()) {
-      std::optional<U> result;
+      std::optional<result_type> result;
       {
         counted_call call(counters_);
         if constexpr (is_async_stage<Fn, T>) {
-          auto made = co_await std::invoke(function_, std::move(*item));
-          result.emplace(std::move(made));
+          auto made = co_await std::invoke(function_, std::move(value_of(*item)));
+          put(result, *item, std::move(made));
         } else {
-          result.emplace(std::invoke(function_, std::move(*item)));
+          put(result, *item, std::invoke(function_, std::move(value_of(*item))));
         }
         call.returned();
       }
       counted_hand_on hand_on(counters_);
       co_await results_.send(std::move(*result));
-      hand_on.done();
+      if constexpr (!in_order) hand_on.done();
     }
     if (running_.fetch_sub(1, std::memory_order_acq_rel) == 1) results_.close();
   }
 
+  static T& value_of(item_type& item) noexcept {
+    if constexpr (in_order) {
+      return item.value;
+    } else {
+      return item;
+    }
+  }
+  template <class Made>
+  static void put(std::optional<result_type>& into, const item_type& of, Made&& made) {
+    if constexpr (in_order) {
+      into.emplace(of.number, std::forward<Made>(made));
+    } else {
+      into.emplace(std::forward<Made>(made));
+    }
+  }
+
   Fn function_;
   stage_counters* counters_;
-  channel<U> results_;
+  channel<result_type> results_;
   std::atomic<unsigned> running_{0};
 };
 
-/// The same, but results go on in the order of the items. Each item has a number; its result goes to the slot of that
-/// number modulo the number of slots, and the slots are emptied in turn. A slot holds one result, so that nobody gets
-/// further ahead than there are slots. The oldest item's slot is free, and its worker waits for nobody: no deadlock.
-template <class T, class U, class Fn>
-class ordered_workers {
-  struct numbered {
-    std::uint64_t number;
-    std::optional<T> item;  // empty: the end
-  };
-
+/// Numbers items before such workers, and hands on their results in that order. Each item that is under way, from the
+/// source up to being handed on, holds one of a number of places. So results that come early find each its own slot,
+/// and the oldest item never waits for a place: no deadlock.
+template <class T, class U>
+class item_order {
  public:
-  ordered_workers(Fn function, const transform_options& options)
-      : function_(std::move(function)), counters_(options.counters), items_(options.buffer) {
-    const std::size_t slots = std::max(1u, options.workers) + options.buffer;
-    for (std::size_t i = 0; i < slots; ++i) slots_.emplace_back(std::size_t{1});
-  }
+  item_order(const transform_options& options, std::size_t places)
+      : counters_(options.counters), items_(options.buffer), taken_places_(places), early_(places) {}
 
   template <class Puller, class Steps>
-  channel_puller<U> run(pipeline_run& run, segment<Puller, Steps>&& items, unsigned workers) {
-    run.spawn(number(std::move(items.source), std::move(items.steps)));
-    for (unsigned i = 0; i < workers; ++i) run.spawn(work());
-    run.spawn(hand_on_in_order());
-    return channel_puller<U>(results_);
+  channel<numbered<T>>& number(pipeline_run& run, segment<Puller, Steps>&& items) {
+    run.spawn(number_all(std::move(items.source), std::move(items.steps)));
+    return items_;
+  }
+  channel<U>& restore(pipeline_run& run, channel<numbered<U>>& results) {
+    run.spawn(hand_on_in_order(results));
+    return results_;
   }
 
  private:
   template <class Puller, class Steps>
-  task<> number(Puller source, Steps steps) {
+  task<> number_all(Puller source, Steps steps) {
     std::uint64_t count = 0;
+    co_await taken_places_.send(std::monostate());
     while (auto next = co_await source.next()) {
       auto item = steps(item_of(next));
       if (!item) continue;
       if (counters_) counters_->count_queued();
-      numbered one{count++, std::move(item)};
+      numbered<T> one(count++, std::move(*item));
       co_await items_.send(std::move(one));
+      co_await taken_places_.send(std::monostate());
     }
-    numbered end{count, std::nullopt};
-    co_await items_.send(std::move(end));
     items_.close();
   }
 
-  task<> work() {
-    while (auto next = co_await items_.receive()) {
-      std::optional<U> result;
-      if (next->item) {
-        counted_call call(counters_);
-        if constexpr (is_async_stage<Fn, T>) {
-          auto made = co_await std::invoke(function_, std::move(*next->item));
-          result.emplace(std::move(made));
-        } else {
-          result.emplace(std::invoke(function_, std::move(*next->item)));
-        }
-        call.returned();
+  task<> hand_on_in_order(channel<numbered<U>>& results) {
+    std::uint64_t next = 0;
+    while (auto result = co_await results.receive()) {
+      slot(result->number).emplace(std::move(result->value));
+      while (slot(next)) {
+        co_await results_.send(std::move(*slot(next)));
+        if (counters_) counters_->count_out();
+        slot(next++).reset();
+        taken_places_.try_receive();
       }
-      const bool counts = result.has_value();
-      counted_hand_on hand_on(counters_);
-      co_await slots_[next->number % slots_.size()].send(std::move(result));
-      if (counts) hand_on.done();
-    }
-  }
-
-  task<> hand_on_in_order() {
-    for (std::size_t at = 0;; at = (at + 1) % slots_.size()) {
-      auto result = co_await slots_[at].receive();
-      if (!*result) break;
-      co_await results_.send(std::move(**result));
     }
     results_.close();
   }
 
-  Fn function_;
+  std::optional<U>& slot(std::uint64_t number) noexcept { return early_[number % early_.size()]; }
+
   stage_counters* counters_;
-  channel<numbered> items_;
-  std::deque<channel<std::optional<U>>> slots_;
+  channel<numbered<T>> items_;
+  channel<std::monostate> taken_places_;
+  std::vector<std::optional<U>> early_;
   channel<U> results_{0};
 };
 
@@ -158,11 +172,13 @@ class concurrent_transform {
     auto items = std::move(upstream_).open(run);
     const unsigned workers = std::max(1u, options_.workers);
     if (options_.ordered) {
-      auto& stage = run.keep<ordered_workers<T, U, Fn>>(std::move(function_), options_);
-      return stage.run(run, std::move(items), workers);
+      auto& order = run.keep<item_order<T, U>>(options_, workers + options_.buffer);
+      auto& stage = run.keep<transform_workers<T, U, Fn, true>>(std::move(function_), options_);
+      return channel_puller<U>(order.restore(run, stage.run(run, order.number(run, std::move(items)), workers)));
     }
-    auto& stage = run.keep<unordered_workers<T, U, Fn>>(std::move(function_), options_);
-    return stage.run(run, into_channel(std::move(items), run, options_.buffer, options_.counters), workers);
+    auto& stage = run.keep<transform_workers<T, U, Fn, false>>(std::move(function_), options_);
+    auto& queue = into_channel(std::move(items), run, options_.buffer, options_.counters);
+    return channel_puller<U>(stage.run(run, queue, workers));
   }
 
  private:

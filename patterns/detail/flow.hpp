@@ -1,6 +1,8 @@
 #pragma once
 
+#include <atomic>
 #include <concepts>
+#include <cstddef>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -9,6 +11,7 @@
 #include <vector>
 
 #include "../../runtime/async_generator.hpp"
+#include "../../runtime/detail/config.hpp"
 #include "../../runtime/task.hpp"
 #include "../../runtime/task_group.hpp"
 #include "../../sync/channel.hpp"
@@ -21,6 +24,13 @@
 //
 // What an opened source is read with is called a puller: `co_await puller.next()` completes with an optional item,
 // empty at the end, as that of an async_generator does.
+//
+// A stage of one's own needs nothing of all that. It is a function of a generator:
+//
+//     weir::async_generator<reply> answered(weir::async_generator<request> requests);
+//     ... weir::from(incoming) | answered | weir::batch(16) | ...
+//
+// One that returns a task is an end of one's own: `weir::from(numbers) | sum`. Captures are kept while it runs.
 
 namespace weir::detail {
 
@@ -83,13 +93,14 @@ inline constexpr bool pulls_channel = false;
 template <class T>
 inline constexpr bool pulls_channel<channel_puller<T>> = true;
 
-/// What next() has completed with, ready to be moved on; of a generator of references, what it refers to.
+/// What next() has completed with, ready to be moved on; of a generator of references, what it refers to, which is not
+/// the pipeline's, and so to be copied.
 template <class T>
 T&& item_of(std::optional<T>& next) noexcept {
   return std::move(*next);
 }
 template <class T>
-T& item_of(T*& next) noexcept {
+const T& item_of(T*& next) noexcept {
   return *next;
 }
 
@@ -188,6 +199,30 @@ class stage_base {};
 template <class S>
 concept stage = std::derived_from<std::remove_cvref_t<S>, stage_base>;
 
+/// What is taken for a stage of a user's own: a function of a generator.
+template <class F>
+concept stage_function =
+    !stage<F> && !is_flow<std::remove_cvref_t<F>> &&
+    (std::is_class_v<std::remove_cvref_t<F>> || std::is_function_v<std::remove_pointer_t<std::remove_cvref_t<F>>>);
+
+template <class F>
+class function_stage;
+
+template <stage S>
+S&& as_stage(S&& given) noexcept {
+  return std::forward<S>(given);
+}
+template <stage_function F>
+function_stage<std::decay_t<F>> as_stage(F&& function) {
+  WEIR_DETAIL_REQUIRE_NAMED(F);
+  return function_stage<std::decay_t<F>>(std::forward<F>(function));
+}
+
+template <stage S, class Flow>
+auto attach_stage(S&& next, Flow upstream) {
+  return std::remove_cvref_t<S>::attach(std::forward<S>(next), std::move(upstream));
+}
+
 /// Two stages that were joined before they had a source.
 template <class First, class Second>
 class joined_stages : public stage_base {
@@ -205,14 +240,23 @@ class joined_stages : public stage_base {
   Second second_;
 };
 
-template <class Open, class Steps, stage S>
+template <class Open, class Steps, class S>
+  requires stage<S> || stage_function<S>
 auto operator|(flow<Open, Steps>&& upstream, S&& next) {
-  return std::remove_cvref_t<S>::attach(std::forward<S>(next), std::move(upstream));
+  return attach_stage(as_stage(std::forward<S>(next)), std::move(upstream));
 }
-template <stage First, stage Second>
+template <class Open, class Steps, class S>
+void operator|(flow<Open, Steps>&, S&&) {
+  static_assert(always_false<S>,
+                "a pipeline's source is used once: write std::move(source) | ..., or put it together "
+                "in one expression; stages without a source may be named and used again");
+}
+template <class First, class Second>
+  requires(stage<First> && (stage<Second> || stage_function<Second>)) || (stage_function<First> && stage<Second>)
 auto operator|(First&& first, Second&& second) {
-  return joined_stages<std::remove_cvref_t<First>, std::remove_cvref_t<Second>>(std::forward<First>(first),
-                                                                                std::forward<Second>(second));
+  using joined = joined_stages<std::remove_cvref_t<decltype(as_stage(std::forward<First>(first)))>,
+                               std::remove_cvref_t<decltype(as_stage(std::forward<Second>(second)))>>;
+  return joined(as_stage(std::forward<First>(first)), as_stage(std::forward<Second>(second)));
 }
 
 // ---- what stages are made of
@@ -272,77 +316,93 @@ channel<typename Steps::output>& into_channel(segment<Puller, Steps>&& items, pi
   }
 }
 
-/// Opens a flow inside a group and lets `sink` consume it: what the last stage of a pipeline makes.
+/// Opens a flow inside a group and lets `sink` consume it: what the last stage of a pipeline makes. The sink may end
+/// before the stages before it do, when a stage of a user's own has enough: they are stopped then.
 template <class Flow, class Sink>
 task<typename Sink::value_type> run_pipeline(Flow items, Sink sink) {
   pipeline_run run;
   auto body = [&](task_group& group) -> task<typename Sink::value_type> {
     run.begin(group);
     auto opened = std::move(items).open(run);
-    co_return co_await sink.consume(std::move(opened), run);
+    if constexpr (std::is_void_v<typename Sink::value_type>) {
+      co_await sink.consume(std::move(opened), run);
+      group.cancel();
+    } else {
+      auto&& result = co_await sink.consume(std::move(opened), run);
+      group.cancel();
+      co_return std::forward<decltype(result)>(result);
+    }
   };
   co_return co_await with_task_group(body);
 }
 
-// ---- functions of stages
+// ---- stages of a user's own
 
-template <class Fn, class T>
-using stage_return_t = std::invoke_result_t<Fn&, T>;
+template <class>
+inline constexpr bool is_generator = false;
+template <class T>
+inline constexpr bool is_generator<async_generator<T>> = true;
 
-template <class Fn, class T>
-inline constexpr bool is_async_stage = is_task<stage_return_t<Fn, T>>;
-
-template <class R>
-struct unwrapped_task {
-  using type = R;
-};
-template <class R>
-struct unwrapped_task<task<R>> {
-  using type = R;
-};
-/// What a stage's function, be it plain or a task, makes of a T.
-template <class Fn, class T>
-using stage_result_t = std::remove_cvref_t<typename unwrapped_task<stage_return_t<Fn, T>>::type>;
-
-/// Counts a call of a stage's function, also one that throws or is stopped.
-class counted_call {
+/// Opens what a function makes of a generator. The function is kept, because a lambda's captures live in it and not in
+/// the coroutine.
+template <class Flow, class Fn>
+class function_source {
  public:
-  explicit counted_call(stage_counters* counters) noexcept : counters_(counters) {
-    if (!counters_) return;
-    counters_->count_in();
-    counters_->change_busy(+1);
-  }
-  counted_call(const counted_call&) = delete;
-  counted_call& operator=(const counted_call&) = delete;
-  ~counted_call() {
-    if (!counters_) return;
-    counters_->change_busy(-1);
-    if (!returned_ && !is_unwinding()) counters_->count_error();
-  }
-  void returned() noexcept { returned_ = true; }
-
- private:
-  stage_counters* counters_;
-  bool returned_ = false;
-};
-
-/// Counts the time that an item waits for room behind a stage, and then the item.
-class counted_hand_on {
- public:
-  explicit counted_hand_on(stage_counters* counters) noexcept : counters_(counters) {
-    if (counters_) counters_->change_blocked(+1);
-  }
-  counted_hand_on(const counted_hand_on&) = delete;
-  counted_hand_on& operator=(const counted_hand_on&) = delete;
-  ~counted_hand_on() {
-    if (counters_) counters_->change_blocked(-1);
-  }
-  void done() noexcept {
-    if (counters_) counters_->count_out();
+  function_source(Flow upstream, Fn function) : upstream_(std::move(upstream)), function_(std::move(function)) {}
+  auto operator()(pipeline_run& run) && {
+    auto items = std::move(upstream_).open(run);
+    Fn& function = run.keep<Fn>(std::move(function_));
+    return std::invoke(function, as_generator(std::move(items)));
   }
 
  private:
-  stage_counters* counters_;
+  Flow upstream_;
+  Fn function_;
+};
+
+template <class Fn, class Result>
+class function_sink {
+ public:
+  using value_type = Result;
+  explicit function_sink(Fn function) : function_(std::move(function)) {}
+
+  template <class Puller, class Steps>
+  task<Result> consume(segment<Puller, Steps> items, pipeline_run&) {
+    return std::invoke(function_, as_generator(std::move(items)));
+  }
+
+ private:
+  Fn function_;
+};
+
+template <class Fn>
+class function_stage : public stage_base {
+ public:
+  explicit function_stage(Fn function) : function_(std::move(function)) {}
+
+  template <class Self, class Flow>
+  static auto attach(Self&& self, Flow upstream) {
+    using items = async_generator<typename Flow::value_type>;
+    static_assert(std::invocable<Fn&, items>,
+                  "a function behind | takes the items as a whole, as a weir::async_generator by value; for a function "
+                  "of one item use transform, filter or for_each");
+    if constexpr (std::invocable<Fn&, items>) {
+      using made = std::invoke_result_t<Fn&, items>;
+      static_assert(
+          is_generator<made> || is_task<made>,
+          "a function behind | returns a weir::async_generator of what goes on, or, at the end, a weir::task");
+      if constexpr (is_generator<made>) {
+        return flow_from<std::remove_cvref_t<typename made::value_type>>(
+            function_source<Flow, Fn>(std::move(upstream), std::forward<Self>(self).function_));
+      } else if constexpr (is_task<made>) {
+        return run_pipeline(std::move(upstream),
+                            function_sink<Fn, typename made::value_type>(std::forward<Self>(self).function_));
+      }
+    }
+  }
+
+ private:
+  Fn function_;
 };
 
 }  // namespace weir::detail
