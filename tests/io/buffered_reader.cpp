@@ -29,7 +29,6 @@ using test::simulate;
 using test::text_in;
 using weir::as_result;
 using weir::buffered_reader;
-using weir::buffered_reader_options;
 using weir::task;
 using weir::with_timeout;
 

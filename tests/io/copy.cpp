@@ -17,7 +17,6 @@
 #include "sockets.hpp"
 #include "streams.hpp"
 
-using test::bytes_of;
 using test::chopped_text;
 using test::connection;
 using test::guarded_buffer;
