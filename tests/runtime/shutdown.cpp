@@ -4,8 +4,9 @@
 
 namespace {
 
-weir::task<> stubborn(std::atomic<bool>& end) {
+weir::task<> stubborn(std::atomic<bool>& begun, std::atomic<bool>& end) {
   auto holds_on = [&]() -> weir::task<> {
+    begun = true;
     while (!end) co_await weir::sleep_for(1ms);
   };
   co_await weir::shielded(holds_on());
@@ -45,8 +46,10 @@ TEST_CASE("shutdown cancels what has not ended in time, and the cause is shutdow
 TEST_CASE("shutdown names what does not end") {
   for (const unsigned workers : {1u, 2u}) {
     weir::runtime rt{{.workers = workers}};
+    std::atomic<bool> begun{false};
     std::atomic<bool> end{false};
-    rt.spawn(stubborn(end));
+    rt.spawn(stubborn(begun, end));
+    while (!begun) std::this_thread::yield();
     const weir::shutdown_report report = rt.shutdown({.drain = 1ms, .cancel = 1ms});
     CHECK(!report.complete);
     CHECK(report.cancelled);
