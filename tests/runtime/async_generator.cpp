@@ -218,6 +218,23 @@ TEST_CASE("async_generator: values may be move-only, const, converted or braced"
   });
 }
 
+// A vector says that it can be copied, whatever is in it.
+TEST_CASE("async_generator: of vectors whose items can only be moved") {
+  simulate([]() -> weir::task<> {
+    auto pairs = []() -> weir::async_generator<std::vector<std::unique_ptr<int>>> {
+      for (int i = 0; i < 2; ++i) {
+        std::vector<std::unique_ptr<int>> pair;
+        pair.push_back(std::make_unique<int>(i));
+        co_yield std::move(pair);
+      }
+    };
+    int sum = 0;
+    auto all = pairs();
+    while (auto pair = co_await all.next()) sum += 1 + *pair->front();
+    CHECK(sum == 3);
+  });
+}
+
 TEST_CASE("async_generator: an rvalue is moved once, an lvalue copied once and left as it was") {
   simulate([]() -> weir::task<> {
     auto body = []() -> weir::async_generator<traveller> {
