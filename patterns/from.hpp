@@ -28,7 +28,7 @@ class ready_source {
 template <class T>
 class receiver_source {
  public:
-  explicit receiver_source(receiver<T> from) noexcept : from_(std::move(from)) {}
+  explicit receiver_source(receiver<T> items) noexcept : from_(std::move(items)) {}
   channel_puller<T> operator()(pipeline_run& run) && {
     return channel_puller<T>(channel_end_access::items(run.keep<receiver<T>>(std::move(from_))));
   }

@@ -80,7 +80,7 @@ template <class T>
 class channel_puller {
  public:
   using value_type = T;
-  explicit channel_puller(channel<T>& from) noexcept : from_(&from) {}
+  explicit channel_puller(channel<T>& items) noexcept : from_(&items) {}
   [[nodiscard]] auto next() noexcept { return from_->receive(); }
   [[nodiscard]] channel<T>& source() const noexcept { return *from_; }
 
