@@ -55,7 +55,7 @@ class generator_promise final : public generator_promise_base {
     requires std::copy_constructible<object>
   {
     value_ = std::addressof(value);
-    copy_ = [](const object& value) { return std::optional<T>(std::in_place, value); };
+    copy_ = [](const object& yielded) { return std::optional<T>(std::in_place, yielded); };
     return {};
   }
 
