@@ -43,6 +43,7 @@ weir::task<counts> count(std::string path) {
 
 weir::task<int> async_main(std::vector<std::string> paths) {
   std::vector<weir::task<counts>> tasks;
+  tasks.reserve(paths.size());
   for (const std::string& path : paths) tasks.push_back(count(path));
   const std::vector<counts> all = co_await weir::when_all(std::move(tasks));  // all files at once
   for (std::size_t i = 0; i < paths.size(); ++i) {

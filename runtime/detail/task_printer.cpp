@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <cstddef>
 #include <iterator>
 
 #include "group_core.hpp"
@@ -24,12 +25,12 @@ void task_printer::ready(const promise_base& frame) {
 }
 
 void task_printer::begin(const char* what) {
-  const std::string indent(2 * depth_, ' ');
+  const std::string indent(std::size_t{2} * depth_, ' ');
   fmt::format_to(std::back_inserter(text_), "{}task {} {}", indent, ++tasks_, what);
 }
 
 void task_printer::stack(const promise_base* frame) {
-  const std::string indent(2 * depth_ + 2, ' ');
+  const std::string indent(std::size_t{2} * depth_ + 2, ' ');
   for (; frame; frame = outwards(*frame)) {
     const std::source_location& at = frame->awaiting_at;
     if (at.line() == 0) continue;  // it has not awaited anything yet

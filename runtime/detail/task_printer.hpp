@@ -1,5 +1,6 @@
 #pragma once
 
+#include <bit>
 #include <cstdint>
 #include <map>
 #include <source_location>
@@ -11,16 +12,9 @@
 namespace weir::detail {
 
 /// A location as one pointer, for who may read it at any time: it points to what the compiler keeps of it.
-inline const void* address_of(const std::source_location& at) noexcept {
-  static_assert(sizeof(std::source_location) == sizeof(const void*));
-  const void* address = nullptr;
-  __builtin_memcpy(static_cast<void*>(&address), &at, sizeof address);
-  return address;
-}
+inline const void* address_of(const std::source_location& at) noexcept { return std::bit_cast<const void*>(at); }
 inline std::source_location location_at(const void* address) noexcept {
-  std::source_location at;
-  __builtin_memcpy(static_cast<void*>(&at), &address, sizeof at);
-  return at;
+  return std::bit_cast<std::source_location>(address);
 }
 
 /// Writes down what strands wait for.
