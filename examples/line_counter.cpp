@@ -1,5 +1,5 @@
 // Counts the lines, words and bytes of files, as wc does, without holding more than one line of each in memory.
-// Usage: line_counter [FILE...]   without a file: its own source
+// Usage: line_counter [FILE...]   without a file: /etc/passwd
 
 #include <weir/weir.hpp>
 
@@ -54,7 +54,7 @@ weir::task<int> async_main(std::vector<std::string> paths) {
 
 int main(int argc, char** argv) {
   std::vector<std::string> paths(argv + 1, argv + argc);
-  if (paths.empty()) paths.emplace_back(__FILE__);
+  if (paths.empty()) paths.emplace_back("/etc/passwd");
   try {
     return weir::run(async_main(std::move(paths)));
   } catch (const std::system_error& error) {

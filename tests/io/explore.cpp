@@ -317,7 +317,7 @@ TEST_CASE("explore: locks that are taken in two orders are found") {
 }
 
 TEST_CASE("explore: a task that would be resumed twice is found, and the seed is named") {
-  const std::string words = test::last_words_of([] { weir::explore(100, double_resume); });
+  const std::string words = test::all_last_words_of([] { weir::explore(100, double_resume); });
   INFO(words);
   CHECK(contains(words, "it would be resumed twice"));
   CHECK(contains(words, "in a simulation with seed "));
@@ -366,7 +366,7 @@ TEST_CASE("simulation: who waits for the network in vain is named, with what it 
 
 TEST_CASE("simulation: other threads are refused with a sentence") {
   // Each of them in a process of its own. What they touch is outside of their task, so that it can be reached.
-  const std::string by_event = test::last_words_of([] {
+  const std::string by_event = test::all_last_words_of([] {
     static weir::event event;
     weir::simulation world({.seed = 99});
     auto main = []() -> task<> {
@@ -379,7 +379,7 @@ TEST_CASE("simulation: other threads are refused with a sentence") {
     world.run(main());
   });
   CHECK(contains(by_event, "another thread has touched a task of a simulation"));
-  const std::string by_spawn = test::last_words_of([] {
+  const std::string by_spawn = test::all_last_words_of([] {
     static weir::runtime world = weir::runtime_access::make({}, {.enabled = true, .seed = 1});
     std::thread([] { world.spawn(test::nap(1s)); }).join();
   });

@@ -117,7 +117,10 @@ auto simulate_reporting(F main, std::uint64_t seed = 1) {
 }
 
 /// Runs `body` in a process of its own and returns what it wrote to stderr before it aborted; empty if it did not.
-std::string last_words_of(void (*body)());  // in tests/last_words.cpp, which is part of every suite
+/// In tests/last_words.cpp, which is part of every suite.
+std::string last_words_of(void (*body)());
+/// The same with the seed, where that was in a simulation.
+std::string all_last_words_of(void (*body)());
 
 // ---- small tasks that many tests use
 
