@@ -30,7 +30,10 @@ class [[nodiscard]] sleep_operation final : public operation_base, public leaf, 
   [[nodiscard]] const char* name() const noexcept override { return "sleep"; }
 
   // The selectable protocol.
-  bool try_commit() noexcept { return fix_due() <= clock::now(); }
+  bool try_commit() noexcept {
+    const time_point due = fix_due();  // before the clock is read again: a sleep of no length is due at once
+    return due <= clock::now();
+  }
   bool arm_case(case_link link) noexcept;
   void withdraw_case() noexcept { retire_timer(*this); }
   [[nodiscard]] const void* case_object() const noexcept { return nullptr; }
