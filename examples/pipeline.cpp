@@ -1,6 +1,8 @@
 // A pipeline over a file: its lines are parsed on four workers, the bad ones dropped, the good ones gathered into
-// batches and added up. A second task tells how far it is. Only a few hundred lines are in memory at any time. Usage:
-// pipeline   it makes its own input, in a temporary file
+// batches and added up. A second task tells how far it is. Only a few hundred lines are in memory at any time.
+//
+// Usage: pipeline
+// It makes its own input, in a temporary file.
 
 #include <weir/weir.hpp>
 
@@ -78,7 +80,8 @@ weir::task<int> async_main(std::string path) {
     total += cents;
   }
   fmt::print("{} lines, {} cents\n", parsed.in(), total);
-  co_return total == expected&& parsed.in() == line_count ? 0 : 1;
+  const bool right = total == expected && parsed.in() == line_count;
+  co_return right ? 0 : 1;
 }
 
 int main() {
