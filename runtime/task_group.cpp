@@ -17,7 +17,15 @@ std::coroutine_handle<> task_group::body_ended() noexcept {
   }
   waits_ = waits::scope;
   if (!drained_or_notify()) return std::noop_coroutine();
-  return frame->handle();
+  return complete() ? frame->handle() : std::noop_coroutine();
+}
+
+bool task_group::complete() noexcept {
+  leave();
+  if (!cut_short_from_outside() || body_exception()) return true;
+  if (first_failure()) detail::report_unobserved(first_failure());
+  detail::continue_unwinding({frame, outer});
+  return false;
 }
 
 bool task_group::before_unwinding(const detail::unwind_point& from) noexcept {
@@ -45,7 +53,7 @@ detail::promise_base* task_group::drained(detail::optional_guard<detail::spin_lo
       joiner->complete();
       break;
     case waits::scope:
-      return frame;
+      return complete() ? frame : nullptr;
     case waits::unwinding:
       detail::continue_unwinding(unwinding_);
       break;

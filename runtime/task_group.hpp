@@ -95,6 +95,10 @@ class task_group : private detail::group_core, private detail::boundary {
   /// The body has returned or thrown: what to run now.
   std::coroutine_handle<> body_ended() noexcept;
 
+  /// The body has ended and no child is left. False: the stop that cut a child short goes on past this scope, which may
+  /// be gone.
+  bool complete() noexcept;
+
   virtual std::exception_ptr body_exception() noexcept = 0;
 
   std::coroutine_handle<> child_finished() noexcept final { return body_ended(); }
@@ -169,9 +173,10 @@ concept group_body =
 /// The first failure, of a child or of the body, cancels the rest, joins them and is rethrown; later failures go to
 /// runtime_options::on_error. A child that is stopped alone just ends.
 ///
-/// Cancelled: body and children are stopped. A stopped body keeps its locals alive until its children are joined; when
-/// it returns or throws, its locals die before that: children may refer to what outlives this call, or the body ends
-/// with `co_await group.join()`. `body` itself lives until the end.
+/// Cancelled: body and children are stopped, and with them the awaiting task, also if the body had returned and only a
+/// child was cut short. A stopped body keeps its locals alive until its children are joined; when it returns or throws,
+/// its locals die before that: children may refer to what outlives this call, or the body ends with
+/// `co_await group.join()`. `body` itself lives until the end.
 template <detail::group_body F>
 auto with_task_group(F&& body) {
   WEIR_DETAIL_REQUIRE_NAMED(F);

@@ -162,6 +162,7 @@ promise_base* group_core::remove(strand& child, std::exception_ptr exception, bo
   {
     optional_guard guard(lock_, shared_);
     const bool decides = child_ended(child, stopped);
+    if (stopped && child.told_) cut_short_ = true;
     if (exception) child.failure_kept_ = note_failure(std::move(exception)) || decides;
     if (decides || child.failure_kept_) {
       guard.unlock();

@@ -139,6 +139,8 @@ class group_core : public stoppable {
   /// After leave(): whether the group's own source fired first (a failure, a winner, cancel()), and not the enclosing
   /// scope's.
   [[nodiscard]] bool cancelled_by_itself() const noexcept { return state_.requested() && !inherited_; }
+  /// After leave(), when drained: the enclosing scope was stopped first, and a child because of it.
+  [[nodiscard]] bool cut_short_from_outside() const noexcept { return cut_short_ && inherited_; }
   [[nodiscard]] const std::exception_ptr& first_failure() const noexcept { return failure_; }
   [[nodiscard]] stop_state& state() noexcept { return state_; }
 
@@ -185,9 +187,10 @@ class group_core : public stoppable {
   group_state state_;
   on_failure policy_;
   bool entered_ = false;
-  bool notify_ = false;                   // guarded by lock_
-  bool inherited_ = false;                // the enclosing scope was first; stable after leave()
-  std::atomic<std::size_t> live_{0};      // written under lock_
+  bool notify_ = false;               // guarded by lock_
+  bool inherited_ = false;            // the enclosing scope was first; stable after leave()
+  bool cut_short_ = false;            // the group's cancellation has stopped a child; guarded by lock_ until drained
+  std::atomic<std::size_t> live_{0};  // written under lock_
   std::atomic<std::size_t> arriving_{0};  // messages that are still in an inbox, and calls of cancel()
   outside_cancel outside_{*this};
   std::atomic<bool> outside_posted_{false};

@@ -279,6 +279,85 @@ TEST_CASE("group.cancel(): the scope throws cancelled if the body was stopped, a
   });
 }
 
+TEST_CASE("a stop from outside that cuts a child short stops the scope, also when its body has returned") {
+  for (const bool isolated : {false, true}) {
+    CAPTURE(isolated);
+    test::log seen;
+    simulate([&]() -> weir::task<> {
+      auto body = [&](weir::task_group& g) -> weir::task<int> {
+        g.spawn(child_with, std::ref(seen), "child");
+        co_return 1;
+      };
+      const auto scope = [&]() -> weir::task<int> {
+        test::mark local(seen, "scope");
+        if (isolated) co_return co_await weir::with_supervisor(body);
+        co_return co_await weir::with_task_group(body);
+      };
+      const auto r = co_await weir::as_result(weir::with_timeout(1ms, scope()));
+      CHECK(r.error() == std::errc::timed_out);
+      CHECK(weir::now() == weir::time_point() + 1ms);
+    });
+    CHECK(seen == test::log{"child!", "scope!"});
+  }
+}
+
+TEST_CASE("a stop from outside that finds the body at work and the child already gone") {
+  simulate([]() -> weir::task<> {
+    weir::cancellation_source source;
+    const auto asleep = []() -> weir::task<> { co_await weir::sleep_for(1h); };
+    auto body = [&](weir::task_group& g) -> weir::task<int> {
+      g.spawn(asleep);
+      const auto patient = [&]() -> weir::task<> {
+        co_await weir::sleep_for(1ms);
+        source.request_cancellation();
+        co_await weir::sleep_for(1ms);
+      };
+      co_await weir::shielded(patient());
+      CHECK(g.size() == 0);
+      co_return 1;
+    };
+    const auto r = co_await weir::as_result(weir::with_cancellation(source.token(), weir::with_task_group(body)));
+    CHECK(r.is_cancelled());
+  });
+}
+
+TEST_CASE("a stop from outside that cuts no child short leaves the scope its value") {
+  simulate([]() -> weir::task<> {
+    const auto asleep = []() -> weir::task<> { co_await weir::sleep_for(1h); };
+    const auto patient = []() -> weir::task<> { co_await weir::shielded(weir::sleep_for(2ms)); };
+    // One child is stopped alone, before; another one completes in spite of the stop.
+    auto body = [&](weir::task_group& g) -> weir::task<int> {
+      auto alone = g.spawn(asleep);
+      g.spawn(patient);
+      co_await weir::yield();
+      alone.request_cancellation();
+      co_return 1;
+    };
+    const auto r = co_await weir::as_result(weir::with_timeout(1ms, weir::with_task_group(body)));
+    REQUIRE(r.has_value());
+    CHECK(*r == 1);
+    CHECK(weir::now() == weir::time_point() + 2ms);
+  });
+}
+
+TEST_CASE("a failure outlasts a stop from outside where it came first, and where nobody else was cut short") {
+  simulate([]() -> weir::task<> {
+    const auto patient = []() -> weir::task<> { co_await weir::shielded(weir::sleep_for(2ms)); };
+    const auto failing = []() -> weir::task<> {
+      co_await weir::yield();
+      throw std::runtime_error("first");
+    };
+    auto body = [&](weir::task_group& g) -> weir::task<int> {
+      g.spawn(patient);
+      g.spawn(failing);
+      co_return 1;
+    };
+    const auto r = co_await weir::as_result(weir::with_timeout(1ms, weir::with_task_group(body)));
+    CHECK(!r.is_cancelled());
+    CHECK_THROWS_WITH(r.value(), "first");
+  });
+}
+
 TEST_CASE("a child spawned into a cancelled group still runs up to its first leaf") {
   simulate([]() -> weir::task<> {
     int steps = 0;
