@@ -21,7 +21,7 @@ namespace detail {
 template <class T>
 class open_batch {
  public:
-  open_batch(std::size_t size, stage_counters* counters) : size_(size), counters_(counters) {}
+  open_batch(std::size_t size, stage_counters* counters) : size_(size), tally_(counters) {}
 
   [[nodiscard]] bool empty() const noexcept { return items_.empty(); }
   [[nodiscard]] bool full() const noexcept { return items_.size() >= size_; }
@@ -29,16 +29,16 @@ class open_batch {
     constexpr std::size_t most_in_advance = 1024;
     if (items_.empty()) items_.reserve(std::min(size_, most_in_advance));
     items_.push_back(std::move(item));
-    if (counters_) counters_->count_in();
+    tally_.count_in();
   }
   std::vector<T> take() noexcept {
-    if (counters_) counters_->count_out();
+    tally_.count_out();
     return std::exchange(items_, {});
   }
 
  private:
   std::size_t size_;
-  stage_counters* counters_;
+  stage_tally tally_;
   std::vector<T> items_;
 };
 

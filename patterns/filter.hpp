@@ -17,20 +17,20 @@ template <class Predicate, class T>
 class filter_step {
  public:
   using output = T;
-  filter_step(Predicate wanted, stage_counters* counters) : wanted_(std::move(wanted)), counters_(counters) {}
+  filter_step(Predicate wanted, stage_counters* counters) : wanted_(std::move(wanted)), tally_(counters) {}
 
   template <class U>
   std::optional<T> operator()(U&& item) {
-    counted_call call(counters_);
+    counted_call call(tally_);
     const bool passes = std::invoke(wanted_, std::as_const(item));
     call.returned();
-    if (counters_) passes ? counters_->count_out() : counters_->count_dropped();
+    passes ? tally_.count_out() : tally_.count_dropped();
     return passes ? std::optional<T>(std::in_place, std::forward<U>(item)) : std::nullopt;
   }
 
  private:
   Predicate wanted_;
-  stage_counters* counters_;
+  stage_tally tally_;
 };
 
 template <class Predicate>

@@ -51,17 +51,18 @@ class for_each_sink {
  private:
   template <class Puller, class Steps>
   task<> work(Puller source, Steps steps) {
+    stage_tally tally(options_.counters);
     while (auto next = co_await source.next()) {
       auto item = steps(item_of(next));
       if (!item) continue;
-      counted_call call(options_.counters);
+      counted_call call(tally);
       if constexpr (is_async_stage<Fn, typename Steps::output>) {
         co_await std::invoke(function_, std::move(*item));
       } else {
         std::invoke(function_, std::move(*item));
       }
       call.returned();
-      if (options_.counters) options_.counters->count_out();
+      tally.count_out();
     }
   }
 

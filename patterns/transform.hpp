@@ -19,12 +19,12 @@ template <class Fn, class T>
 class transform_step {
  public:
   using output = stage_result_t<Fn, T>;
-  transform_step(Fn function, stage_counters* counters) : function_(std::move(function)), counters_(counters) {}
+  transform_step(Fn function, stage_counters* counters) : function_(std::move(function)), tally_(counters) {}
   std::optional<output> operator()(T&& item) {
-    counted_call call(counters_);
+    counted_call call(tally_);
     std::optional<output> result(std::in_place, std::invoke(function_, std::move(item)));
     call.returned();
-    if (counters_) counters_->count_out();
+    tally_.count_out();
     return result;
   }
   /// What a generator of references refers to is not the function's to take.
@@ -37,7 +37,7 @@ class transform_step {
 
  private:
   Fn function_;
-  stage_counters* counters_;
+  stage_tally tally_;
 };
 
 /// A task for each item, one after the other, without tasks of its own.
@@ -56,17 +56,18 @@ class transform_in_line {
   static async_generator<stage_result_t<Fn, typename Steps::output>> transformed(Puller source, Steps steps,
                                                                                  Fn function,
                                                                                  stage_counters* counters) {
+    stage_tally tally(counters);
     while (auto next = co_await source.next()) {
       auto item = steps(item_of(next));
       if (!item) continue;
       std::optional<stage_result_t<Fn, typename Steps::output>> result;
       {
-        counted_call call(counters);
+        counted_call call(tally);
         auto made = co_await std::invoke(function, std::move(*item));
         result.emplace(std::move(made));
         call.returned();
       }
-      if (counters) counters->count_out();
+      tally.count_out();
       co_yield std::move(*result);
     }
   }

@@ -59,10 +59,11 @@ class transform_workers {
 
  private:
   task<> work(channel<item_type>& items) {
+    stage_tally tally(counters_);
     while (auto item = co_await items.receive()) {
       std::optional<result_type> result;
       {
-        counted_call call(counters_);
+        counted_call call(tally);
         if constexpr (is_async_stage<Fn, T>) {
           auto made = co_await std::invoke(function_, std::move(value_of(*item)));
           put(result, *item, std::move(made));
@@ -71,7 +72,7 @@ class transform_workers {
         }
         call.returned();
       }
-      counted_hand_on hand_on(counters_);
+      counted_hand_on hand_on(tally);
       co_await results_.send(std::move(*result));
       if constexpr (!in_order) hand_on.done();
     }
@@ -122,12 +123,13 @@ class item_order {
  private:
   template <class Puller, class Steps>
   task<> number_all(Puller source, Steps steps) {
+    stage_tally tally(counters_);
     std::uint64_t count = 0;
     co_await taken_places_.send(std::monostate());
     while (auto next = co_await source.next()) {
       auto item = steps(item_of(next));
       if (!item) continue;
-      if (counters_) counters_->count_queued();
+      tally.count_queued();
       numbered<T> one(count++, std::move(*item));
       co_await items_.send(std::move(one));
       co_await taken_places_.send(std::monostate());
@@ -136,12 +138,13 @@ class item_order {
   }
 
   task<> hand_on_in_order(channel<numbered<U>>& results) {
+    stage_tally tally(counters_);
     std::uint64_t next = 0;
     while (auto result = co_await results.receive()) {
       slot(result->number).emplace(std::move(result->value));
       while (slot(next)) {
         co_await results_.send(std::move(*slot(next)));
-        if (counters_) counters_->count_out();
+        tally.count_out();
         slot(next++).reset();
         taken_places_.try_receive();
       }

@@ -283,10 +283,11 @@ auto as_generator(segment<Puller, Steps>&& items) {
 template <class Puller, class Steps>
 task<> pump(Puller source, Steps steps, channel<typename Steps::output>& into, std::atomic<std::size_t>& pumps,
             stage_counters* counters) {
+  stage_tally tally(counters);
   while (auto next = co_await source.next()) {
     auto item = steps(item_of(next));
     if (!item) continue;
-    if (counters) counters->count_queued();
+    tally.count_queued();
     const bool taken = co_await into.send(std::move(*item));
     if (!taken) co_return;
   }

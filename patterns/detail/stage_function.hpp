@@ -38,42 +38,34 @@ using stage_result_t = std::remove_cvref_t<typename unwrapped_task<stage_return_
 /// Counts a call of a stage's function, also one that throws or is stopped.
 class counted_call {
  public:
-  explicit counted_call(stage_counters* counters) noexcept : counters_(counters) {
-    if (!counters_) return;
-    counters_->count_in();
-    counters_->change_busy(+1);
+  explicit counted_call(stage_tally& tally) noexcept : tally_(tally) {
+    tally_.count_in();
+    tally_.change_busy(+1);
   }
   counted_call(const counted_call&) = delete;
   counted_call& operator=(const counted_call&) = delete;
   ~counted_call() {
-    if (!counters_) return;
-    counters_->change_busy(-1);
-    if (!returned_ && !is_unwinding()) counters_->count_error();
+    tally_.change_busy(-1);
+    if (!returned_ && !is_unwinding()) tally_.count_error();
   }
   void returned() noexcept { returned_ = true; }
 
  private:
-  stage_counters* counters_;
+  stage_tally& tally_;
   bool returned_ = false;
 };
 
 /// Counts the time that an item waits for room behind a stage, and then the item.
 class counted_hand_on {
  public:
-  explicit counted_hand_on(stage_counters* counters) noexcept : counters_(counters) {
-    if (counters_) counters_->change_blocked(+1);
-  }
+  explicit counted_hand_on(stage_tally& tally) noexcept : tally_(tally) { tally_.change_blocked(+1); }
   counted_hand_on(const counted_hand_on&) = delete;
   counted_hand_on& operator=(const counted_hand_on&) = delete;
-  ~counted_hand_on() {
-    if (counters_) counters_->change_blocked(-1);
-  }
-  void done() noexcept {
-    if (counters_) counters_->count_out();
-  }
+  ~counted_hand_on() { tally_.change_blocked(-1); }
+  void done() noexcept { tally_.count_out(); }
 
  private:
-  stage_counters* counters_;
+  stage_tally& tally_;
 };
 
 }  // namespace weir::detail
