@@ -40,6 +40,14 @@ detail::admission mutex::enter(detail::waiter& w) noexcept {
   return detail::admission::queued;
 }
 
+bool mutex::enter_for_certain(detail::waiter& w) noexcept {
+  const state now = lock_.lock();
+  const bool passes = (now & locked) == 0;
+  if (!passes) waiting_.push(w);
+  lock_.unlock(passes ? now | locked : now | awaited);
+  return passes;
+}
+
 void mutex::block() {
   detail::waiting_thread self(
       "weir: mutex::lock_blocking would block a worker of a runtime, and all its tasks: co_await lock() instead");

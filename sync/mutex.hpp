@@ -11,7 +11,13 @@
 
 namespace weir {
 
+class condition_variable;
 class mutex;
+
+namespace detail {
+class condition_wait_operation;
+class condition_waiting_thread;
+}  // namespace detail
 
 /// Holds a mutex, or nothing; releases it at the end of its life. Move-only. It may be moved to another task or thread,
 /// and the lock with it.
@@ -36,6 +42,7 @@ class [[nodiscard]] mutex_guard {
 
  private:
   friend class mutex;
+  friend class condition_variable;
   mutex_guard(mutex& held, const void* holder) noexcept;
 
   mutex* mutex_ = nullptr;
@@ -114,6 +121,8 @@ class mutex {
  private:
   friend class mutex_guard;
   friend class detail::mutex_lock_operation;
+  friend class detail::condition_wait_operation;
+  friend class detail::condition_waiting_thread;
   using state = detail::state_lock::state;
   // Without `awaited` nobody waits; with it, maybe. Somebody who waits means that it is locked.
   static constexpr state locked = 1;
@@ -132,6 +141,8 @@ class mutex {
   }
   void hand_over() noexcept;
   detail::admission enter(detail::waiter& w) noexcept;
+  /// For who is not to be refused. True: it has the lock; false: it will be woken with it.
+  bool enter_for_certain(detail::waiter& w) noexcept;
   void block();
 
   /// Whether `task`, or a task that waits for it to return, holds the lock: then waiting would be for ever.

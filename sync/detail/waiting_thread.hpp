@@ -1,5 +1,7 @@
 #pragma once
 
+#include <utility>
+
 #include "../../runtime/runtime.hpp"
 #include "waiter.hpp"
 
@@ -22,7 +24,9 @@ class thread_latch {
 template <class Waiter>
 class basic_waiting_thread final : public Waiter {
  public:
-  explicit basic_waiting_thread(const char* sentence) : latch_(sentence) {}
+  template <class... Args>
+  explicit basic_waiting_thread(const char* sentence, Args&&... args)
+      : Waiter(std::forward<Args>(args)...), latch_(sentence) {}
   ~basic_waiting_thread() = default;
 
   void wait() noexcept { latch_.wait(); }
