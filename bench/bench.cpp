@@ -37,6 +37,11 @@ constexpr const char* usage = R"(usage:
              [--operations N] [--repeats 9] [--smoke] [--check] [--json FILE]
       Channels, locks, timers and tasks on weir, beside the least that coroutines can cost, and
       beside Go where it is installed.
+  bench runtime [--rows skynet,spawn_one,...]
+             [--columns raw,confined,one,two,go-one,go-two,tokio-one,tokio-two]
+             [--operations N] [--repeats 9] [--smoke] [--check] [--json FILE]
+      Tasks, turns, timers and uncontended locks on weir, beside the least that coroutines can
+      cost, and beside Go and Tokio where Debian's packages of them are installed.
   bench load --port PORT [--connections 64] [--size 64] [--depth 1] [--seconds 1]
              [--engine uring|epoll] [--json FILE]
       The load client alone, against any echo server on 127.0.0.1.
@@ -181,8 +186,8 @@ int run_load_command(const arguments& a) {
 }
 
 /// Another program, because it counts allocations: it takes over.
-int run_sync_command(int argc, char** argv) {
-  const std::string program = bench::sibling("sync_bench");
+int become(const std::string& name, int argc, char** argv) {
+  const std::string program = bench::sibling(name);
   std::vector<char*> arguments(argv + 1, argv + argc);
   arguments.push_back(nullptr);
   execv(program.c_str(), arguments.data());
@@ -201,7 +206,8 @@ int main(int argc, char** argv) {
     const std::string_view command = argc > 1 ? argv[1] : "help";
     if (command == "echo") return run_echo_command(parse(argc, argv));
     if (command == "idle") return run_idle_command(parse(argc, argv));
-    if (command == "sync") return run_sync_command(argc, argv);
+    if (command == "sync") return become("sync_bench", argc, argv);
+    if (command == "runtime") return become("runtime_bench", argc, argv);
     if (command == "load") return run_load_command(parse(argc, argv));
     if (command == "list") return list_servers();
     const bool asked = command == "help" || command == "--help" || command == "-h";

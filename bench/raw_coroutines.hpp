@@ -174,6 +174,26 @@ class join_handle {
   std::coroutine_handle<task::promise_type> handle_;
 };
 
+/// Awaits a task as part of the caller, without the queue.
+class [[nodiscard]] child : waiter {
+ public:
+  explicit child(task&& awaited) noexcept : handle_(awaited.release()) {}
+  child(const child&) = delete;
+  child& operator=(const child&) = delete;
+  ~child() { handle_.destroy(); }
+
+  bool await_ready() const noexcept { return false; }
+  std::coroutine_handle<> await_suspend(std::coroutine_handle<> self) noexcept {
+    frame = self;
+    handle_.promise().joiner = this;
+    return handle_;
+  }
+  void await_resume() const noexcept {}
+
+ private:
+  std::coroutine_handle<task::promise_type> handle_;
+};
+
 struct [[nodiscard]] yield_operation : waiter {
   bool await_ready() const noexcept { return false; }
   void await_suspend(std::coroutine_handle<> self) noexcept {
@@ -390,5 +410,18 @@ struct [[nodiscard]] timed_yield_operation : yield_operation {
 inline timed_yield_operation timed_yield(std::uint64_t nanoseconds) noexcept {
   return timed_yield_operation(nanoseconds);
 }
+
+/// Waits for a timer that nobody lives to see.
+struct [[nodiscard]] sleep_operation : waiter {
+  explicit sleep_operation(std::uint64_t nanoseconds) noexcept : length(nanoseconds) {}
+  bool await_ready() const noexcept { return false; }
+  void await_suspend(std::coroutine_handle<> self) noexcept {
+    frame = self;
+    timers.arm(*this, timer_wheel::now() + length);
+  }
+  void await_resume() const noexcept {}
+  std::uint64_t length;
+};
+inline sleep_operation long_sleep(std::uint64_t nanoseconds) noexcept { return sleep_operation(nanoseconds); }
 
 }  // namespace raw

@@ -43,11 +43,11 @@ bool is_go(sync_column column) { return column == sync_column::go_one || column 
 std::string go_program() { return sibling("peer_sync"); }
 
 /// The Go program prints the time for an operation in ns and whether its answers were right.
-sync_sample run_go(const sync_kind& kind, std::uint64_t operations, unsigned threads) {
+case_sample run_go(const sync_kind& kind, std::uint64_t operations, unsigned threads) {
   const std::string command = fmt::format("exec '{}' {} {} {}", go_program(), kind.key, operations, threads);
   std::FILE* output = popen(command.c_str(), "r");
   if (output == nullptr) throw std::runtime_error("cannot start the Go program");
-  sync_sample sample;
+  case_sample sample;
   char answer[16] = {};
   const bool read = std::fscanf(output, "%lf %lf %15s", &sample.ns, &sample.stretched, answer) == 3;
   if (pclose(output) != 0 || !read) throw std::runtime_error(fmt::format("the Go program failed: {}", command));
@@ -55,7 +55,7 @@ sync_sample run_go(const sync_kind& kind, std::uint64_t operations, unsigned thr
   return sample;
 }
 
-sync_sample run_here(const sync_kind& kind, std::uint64_t operations, sync_column column) {
+case_sample run_here(const sync_kind& kind, std::uint64_t operations, sync_column column) {
   switch (column) {
     case sync_column::raw:
       return run_raw(kind.which, operations);
@@ -72,8 +72,8 @@ sync_sample run_here(const sync_kind& kind, std::uint64_t operations, sync_colum
 }
 
 /// On a thread of its own, which stays on one core unless two are wanted.
-sync_sample run_once(const sync_kind& kind, std::uint64_t operations, sync_column column) {
-  sync_sample sample;
+case_sample run_once(const sync_kind& kind, std::uint64_t operations, sync_column column) {
+  case_sample sample;
   std::exception_ptr failure;
   std::thread thread([&] {
     try {
@@ -89,13 +89,13 @@ sync_sample run_once(const sync_kind& kind, std::uint64_t operations, sync_colum
   return sample;
 }
 
-/// Nothing here allocates once it is warm. But with two workers a spawned task may end on the other one, whose cache
-/// then has its frame.
-// With two workers the tasks of a case may start where the warm-up has left no recycled frames: so many allocations,
-// however many operations follow.
+/// With two workers the tasks of a case may start where the warm-up has left no recycled frames: so many allocations,
+/// however many operations follow.
 constexpr double most_for_the_start = 64;
 
-bool allocates_too_much(const sync_row& row, const sync_sample& sample, sync_column column) {
+/// Nothing here allocates once it is warm. But with two workers a spawned task may end on the other one, whose cache
+/// then has its frame.
+bool allocates_too_much(const sync_row& row, const case_sample& sample, sync_column column) {
   if (is_go(column) || !with_two_threads(column)) return sample.allocations > 0;
   return row.kind->which != sync_case::spawn &&
          sample.allocations * static_cast<double>(row.operations) > most_for_the_start;
@@ -141,13 +141,13 @@ const sync_kind& find_sync_kind(std::string_view key) {
 
 double sync_row::median_ns(sync_column column) const {
   std::vector<double> values;
-  for (const sync_sample& sample : rounds[static_cast<std::size_t>(column)]) values.push_back(sample.ns);
+  for (const case_sample& sample : rounds[static_cast<std::size_t>(column)]) values.push_back(sample.ns);
   return median_of(std::move(values));
 }
 
 double sync_row::allocations(sync_column column) const {
   double most = std::numeric_limits<double>::quiet_NaN();
-  for (const sync_sample& s : rounds[static_cast<std::size_t>(column)]) most = std::fmax(most, s.allocations);
+  for (const case_sample& s : rounds[static_cast<std::size_t>(column)]) most = std::fmax(most, s.allocations);
   return most;
 }
 
@@ -182,7 +182,7 @@ sync_report run_sync(const sync_options& options, const std::function<void(const
         // Each round begins with another column, so that none is always the first.
         const sync_column column = columns[(turn + round) % columns.size()];
         const std::string where = fmt::format("{}, {}, round {}", row.kind->title, title_of(column), round + 1);
-        sync_sample sample;
+        case_sample sample;
         try {
           sample = run_once(*row.kind, row.operations, column);
           if (!sample.right) report.failures.push_back(where + ": wrong answers");

@@ -4,6 +4,7 @@
 // thread the CPU time of that thread counts, which neighbours on the machine disturb little; with two the time that
 // passes counts, because part of it is spent waiting for the other thread.
 
+#include "case_sample.hpp"
 #include "sync_cases.hpp"
 
 #include <array>
@@ -16,14 +17,6 @@
 #include <vector>
 
 namespace bench {
-
-/// One run of one case; NaN where something was not measured.
-struct sync_sample {
-  double ns = std::numeric_limits<double>::quiet_NaN();           // for each operation
-  double allocations = std::numeric_limits<double>::quiet_NaN();  // calls of operator new for each, once it is warm
-  double stretched = 1;                                           // one thread: time passed for each CPU time
-  bool right = false;                                             // the answers
-};
 
 enum class sync_column : std::uint8_t { raw, confined, one_worker, two_workers, go_one, go_two };
 inline constexpr std::size_t sync_columns = 6;
@@ -55,7 +48,7 @@ struct sync_options {
 struct sync_row {
   const sync_kind* kind;
   std::uint64_t operations;
-  std::array<std::vector<sync_sample>, sync_columns> rounds;
+  std::array<std::vector<case_sample>, sync_columns> rounds;
 
   [[nodiscard]] double median_ns(sync_column column) const;
   /// The greatest of all rounds.
@@ -77,7 +70,7 @@ struct sync_report {
 sync_report run_sync(const sync_options& options, const std::function<void(const std::string&)>& progress);
 
 // Each of them on the calling thread, and weir with two workers on another one as well.
-sync_sample run_raw(sync_case which, std::uint64_t operations);
-sync_sample run_weir(sync_case which, std::uint64_t operations, sync_column how);
+case_sample run_raw(sync_case which, std::uint64_t operations);
+case_sample run_weir(sync_case which, std::uint64_t operations, sync_column how);
 
 }  // namespace bench
