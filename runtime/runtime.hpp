@@ -21,9 +21,9 @@ struct runtime_options {
   /// Threads that run tasks, each with a reactor of its own. 0: one per CPU that this process may use (affinity and
   /// cgroup limits are respected).
   unsigned workers = 0;
-  /// One worker, and the channels that it makes stay with it: they take no lock, and end the program with a sentence
-  /// when they are used from elsewhere. (Events and mutexes are as ever.) Spawning and cancelling from other threads
-  /// stay possible. `workers` must be 0 or 1 then.
+  /// One worker, and the channels, mutexes and events that it makes stay with it: they use no atomic instructions, and
+  /// end the program with a sentence when they are used from elsewhere. Spawning and cancelling from other threads stay
+  /// possible. `workers` must be 0 or 1 then.
   bool confined = false;
   /// Which kernel interface to use. The environment variable WEIR_BACKEND=uring|epoll overrides `automatic`.
   backend_kind backend = backend_kind::automatic;

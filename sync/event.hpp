@@ -63,7 +63,8 @@ enum class reset_mode : std::uint8_t {
 /// count, use a semaphore; to hand over values, a channel.)
 ///
 /// What was done before set() is seen by whoever it lets through. Any thread may call any member, in or out of a
-/// runtime, and tasks of several runtimes may wait for one event. Allocates nothing.
+/// runtime, and tasks of several runtimes may wait for one event; but an event that was made on a confined worker
+/// belongs to that worker. Allocates nothing.
 ///
 /// It must outlive the calls on it and all who wait: destroying it under a waiter is told in debug builds. But a set()
 /// does not touch the event any more once the last waiter can go on, so that waiter may destroy it.

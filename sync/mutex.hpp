@@ -89,14 +89,15 @@ class [[nodiscard]] mutex_lock_operation final : public operation_base, public w
 /// right: it is as cheap, blocks a worker only as long as the section lasts, and is known to every tool. (Never hold a
 /// std::mutex across a co_await: the task may go on in another thread.)
 ///
-/// Uncontended, locking and unlocking are one atomic instruction each. Allocates nothing. It must outlive its guards
-/// and all who wait (told in debug builds); the last one to unlock it may destroy it at once.
+/// Uncontended, locking and unlocking are one atomic instruction each, and none for a mutex that was made on a confined
+/// worker: that one belongs to the worker, and so do its guards. Allocates nothing. It must outlive its guards and all
+/// who wait (told in debug builds); the last one to unlock it may destroy it at once.
 class mutex {
  public:
   mutex() = default;
   mutex(const mutex&) = delete;
   mutex& operator=(const mutex&) = delete;
-  ~mutex() { WEIR_DETAIL_ASSERT(lock_.peek() == 0, "a mutex was destroyed while somebody holds it or waits for it"); }
+  ~mutex() { WEIR_DETAIL_ASSERT(lock_.last() == 0, "a mutex was destroyed while somebody holds it or waits for it"); }
 
   /// Completes with a guard once the lock is had. Never fails.
   ///
@@ -132,12 +133,16 @@ class mutex {
     state free = 0;
     return lock_.change(free, locked);
   }
+  /// `here` as for domain::check().
+  bool acquire(const void* here) noexcept {
+    state free = 0;
+    return lock_.change(free, locked, here);
+  }
   bool acquire_if_free() noexcept;
   mutex_guard guard(const void* holder) noexcept { return mutex_guard(*this, holder); }
   void release() noexcept {
     holder_.store(nullptr, std::memory_order_relaxed);
-    state now = lock_.peek();  // a look costs nothing where the line is ours, and spares an instruction that would fail
-    if (now != locked || !lock_.change(now, 0)) hand_over();
+    if (!lock_.change_if(locked, 0)) hand_over();
   }
   void hand_over() noexcept;
   detail::admission enter(detail::waiter& w) noexcept;
@@ -174,7 +179,7 @@ namespace detail {
 
 inline bool mutex_lock_operation::ready(const await_context& context) noexcept {
   task_ = context.frame;
-  return may_complete_now(context) && mutex_.acquire();
+  return may_complete_now(context) && mutex_.acquire(context.env->runtime);
 }
 
 inline std::coroutine_handle<> mutex_lock_operation::start(const await_context& context) noexcept {

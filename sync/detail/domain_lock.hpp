@@ -1,8 +1,7 @@
 #pragma once
 
-#include "../../runtime/detail/config.hpp"
-#include "../../runtime/detail/scheduler.hpp"
 #include "../../runtime/detail/spin_lock.hpp"
+#include "domain.hpp"
 
 namespace weir::detail {
 
@@ -11,26 +10,27 @@ namespace weir::detail {
 /// but for try_lock. After unlock() the object is not touched any more.
 class domain_lock {
  public:
-  domain_lock() noexcept : domain_(confined_domain()) {}
-  domain_lock(const domain_lock&) = delete;
-  domain_lock& operator=(const domain_lock&) = delete;
-
   void lock() noexcept {
-    if (!domain_) {
+    if (domain_.is_confined()) {
+      domain_.check();
+    } else {
       lock_.lock();
-    } else if (confined_domain() != domain_) {
-      fatal(
-          "weir: a channel or lock that was made on a confined worker is used outside of that worker: make it "
-          "elsewhere, "
-          "or do not set runtime_options::confined");
+    }
+  }
+  /// `here` as for domain::check().
+  void lock(const void* here) noexcept {
+    if (domain_.is_confined()) {
+      domain_.check(here);
+    } else {
+      lock_.lock();
     }
   }
   void unlock() noexcept {
-    if (!domain_) lock_.unlock();
+    if (!domain_.is_confined()) lock_.unlock();
   }
 
  private:
-  const void* const domain_;
+  domain domain_;
   spin_lock lock_;
 };
 

@@ -1521,8 +1521,8 @@ TEST_CASE("a channel made elsewhere may be used on a confined worker and by thre
 
 TEST_CASE("a channel made on a confined worker ends the program when another thread uses it") {
   const std::string sentence =
-      "weir: a channel or lock that was made on a confined worker is used outside of that worker: make it elsewhere, "
-      "or do not set runtime_options::confined\n";
+      "weir: a channel, lock or event that was made on a confined worker is used outside of that worker: "
+      "make it elsewhere, or do not set runtime_options::confined\n";
   CHECK(test::last_words_of([] {
           auto main = []() -> weir::task<> {
             channel<int> c(2);
