@@ -1,5 +1,7 @@
 #include "spawn.hpp"
 
+#include <utility>
+
 #include "detail/worker.hpp"
 
 namespace weir::detail {
@@ -8,12 +10,31 @@ spawned_base::~spawned_base() {
   if (exception_ && !observed_ && !failure_kept()) runtime_core::report_to(kept_on_error(), exception_);
 }
 
-void spawned_base::drop_reference() noexcept {
-  if (references_.fetch_sub(1, std::memory_order_acq_rel) == 1) delete this;
+void spawned_base::drop_handle() noexcept {
+  leaf* found = link_.load(std::memory_order_acquire);
+  if (found != finished()) {
+    // The runtime's address is compared before anything is asked of it.
+    const runtime_core& runtime = *env().runtime;
+    if (on_worker_of(runtime) && !is_shared(runtime)) {
+      link_.store(dropped(), std::memory_order_relaxed);
+    } else {
+      found = link_.exchange(dropped(), std::memory_order_acq_rel);
+    }
+    WEIR_DETAIL_ASSERT(!is_joiner(found), "a join_handle was dropped while a task joins it");
+  }
+  if (found == finished()) free();
+}
+
+void spawned_base::free() noexcept {
+  if (!requested_ || one_gone_.exchange(true, std::memory_order_acq_rel)) delete this;
+}
+
+void spawned_base::requested_outside() noexcept {
+  if (one_gone_.exchange(true, std::memory_order_acq_rel)) delete this;
 }
 
 std::exception_ptr spawned_base::harvest() noexcept {
-  exception_ = take_outcome(references_.load(std::memory_order_relaxed) > 1);
+  exception_ = take_outcome(link_.load(std::memory_order_relaxed) != dropped());
   // The last handle may be dropped anywhere, when the runtime has gone.
   if (exception_) keep_on_error(env().runtime->options().on_error);
   drop_call();
@@ -27,10 +48,22 @@ void spawned_base::harvest_stopped() noexcept {
 }
 
 void spawned_base::release() noexcept {
-  leaf* joiner = joiner_.exchange(finished(), std::memory_order_acq_rel);
-  // Anything but a registered leaf is a small number.
-  if (joiner && joiner != withdrawn()) joiner->complete_next();
-  drop_reference();
+  leaf* found = link_.load(std::memory_order_acquire);
+  if (found == dropped()) {
+    free();
+    return;
+  }
+  if (is_joiner(found) && joined_here_) {
+    link_.store(finished(), std::memory_order_release);
+  } else {
+    found = link_.exchange(finished(), std::memory_order_acq_rel);
+  }
+  // From here on the record is the handle's, unless that has gone just before.
+  if (is_joiner(found)) {
+    found->complete_next();
+  } else if (found == dropped()) {
+    free();
+  }
 }
 
 void spawned_base::cancel_from_handle() noexcept {
@@ -41,8 +74,9 @@ void spawned_base::cancel_from_handle() noexcept {
     state().request(cancellation_cause::requested);
     return;
   }
-  add_reference();
-  if (!request_outside()) drop_reference();
+  // The handle's, until it goes: the request may be delivered at once.
+  const bool before = std::exchange(requested_, true);
+  if (!request_outside()) requested_ = before;
 }
 
 }  // namespace weir::detail

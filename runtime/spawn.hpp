@@ -24,22 +24,37 @@ template <class T>
 class join_operation;
 
 /// A spawned task and its result, shared by the task and its join handle; the last of the two frees it.
+///
+/// Both sides meet in one word, link_: who joins, and which side has gone. On the only worker of the task's runtime
+/// nobody else can change it meanwhile, and no locked instruction is needed: a handle is used by one thread at a time,
+/// and what a cancellation from elsewhere does there comes as a message.
 class spawned_base : public strand {
  public:
-  [[nodiscard]] bool done() const noexcept { return joiner_.load(std::memory_order_acquire) == finished(); }
-  void add_reference() noexcept { references_.fetch_add(1, std::memory_order_relaxed); }
-  void drop_reference() noexcept;
+  [[nodiscard]] bool done() const noexcept { return link_.load(std::memory_order_acquire) == finished(); }
+  /// The handle goes. Any thread.
+  void drop_handle() noexcept;
   /// Stops the task if it still runs. Any thread.
   void cancel_from_handle() noexcept;
 
   enum class wait_answer : std::uint8_t { waiting, ended, withdrawn };
-  /// Registers `waiting`, to be completed when the task ends; unless that is past, or unwait() came first.
-  wait_answer wait(leaf& waiting) noexcept {
+  /// Registers `waiting`, to be completed when the task ends; unless that is past, or unwait() came first. `in` is the
+  /// runtime of the task that waits.
+  wait_answer wait(leaf& waiting, const runtime_core* in) noexcept {
     leaf* found = nullptr;
-    if (joiner_.compare_exchange_strong(found, &waiting, std::memory_order_acq_rel)) return wait_answer::waiting;
+    // Compared before anything is asked of it: when the task has ended, its runtime may have gone.
+    joined_here_ = in == env().runtime && !is_shared(*in);
+    if (joined_here_) {
+      found = link_.load(std::memory_order_relaxed);
+      if (!found) {
+        link_.store(&waiting, std::memory_order_relaxed);
+        return wait_answer::waiting;
+      }
+    } else if (link_.compare_exchange_strong(found, &waiting, std::memory_order_acq_rel)) {
+      return wait_answer::waiting;
+    }
     if (found == finished()) return wait_answer::ended;
     if (found != withdrawn()) fatal("weir: two tasks join the same join_handle at once");
-    joiner_.compare_exchange_strong(found, nullptr, std::memory_order_acq_rel);
+    link_.compare_exchange_strong(found, nullptr, std::memory_order_acq_rel);
     return wait_answer::withdrawn;
   }
   /// True: `waiting` was registered and will not be completed by the task's end.
@@ -47,10 +62,10 @@ class spawned_base : public strand {
     leaf* found = &waiting;
     for (;;) {
       if (found == &waiting) {
-        if (joiner_.compare_exchange_strong(found, nullptr, std::memory_order_acq_rel)) return true;
+        if (link_.compare_exchange_strong(found, nullptr, std::memory_order_acq_rel)) return true;
       } else if (found) {
         return false;
-      } else if (joiner_.compare_exchange_strong(found, withdrawn(), std::memory_order_acq_rel)) {
+      } else if (link_.compare_exchange_strong(found, withdrawn(), std::memory_order_acq_rel)) {
         return false;
       }
     }
@@ -70,20 +85,28 @@ class spawned_base : public strand {
   virtual void drop_call() noexcept {}
 
  private:
-  // Values of joiner_ that no leaf has.
-  static leaf* finished() noexcept { return reinterpret_cast<leaf*>(std::uintptr_t{1}); }
-  static leaf* withdrawn() noexcept { return reinterpret_cast<leaf*>(std::uintptr_t{2}); }
+  // Values of link_ that no leaf has.
+  static leaf* finished() noexcept { return reinterpret_cast<leaf*>(std::uintptr_t{1}); }   // the task has ended
+  static leaf* withdrawn() noexcept { return reinterpret_cast<leaf*>(std::uintptr_t{2}); }  // unwait() before wait()
+  static leaf* dropped() noexcept { return reinterpret_cast<leaf*>(std::uintptr_t{3}); }    // the handle has gone
+  static bool is_joiner(const leaf* found) noexcept { return reinterpret_cast<std::uintptr_t>(found) > 3; }
 
-  void requested_outside() noexcept final { drop_reference(); }
+  /// Task and handle have gone.
+  void free() noexcept;
+  void requested_outside() noexcept final;
 
-  std::atomic<std::uint8_t> references_{1};  // the task's, its handle's, a request's
+  // A request from outside holds the record, too, while it is under way.
+  bool requested_ = false;  // by the handle, before it goes
+  std::atomic<bool> one_gone_{false};
+
+  bool joined_here_ = false;  // link_ was written by the task's only worker, which is to write it next
 
  protected:
   cancellation_cause stopped_because_ = cancellation_cause::none;
   bool observed_ = false;  // somebody asked for the result
 
  private:
-  std::atomic<leaf*> joiner_{nullptr};
+  std::atomic<leaf*> link_{nullptr};
 
  protected:
   std::exception_ptr exception_;
@@ -189,7 +212,7 @@ class [[nodiscard]] join_operation final : public operation_base, public leaf {
     spawned<T>* target = target_;
     if (!begin(context)) return std::noop_coroutine();
     // From wait() on the frame may be resumed elsewhere: if we are waiting, nothing of this object is used after it.
-    switch (target->wait(*this)) {
+    switch (target->wait(*this, context.env->runtime)) {
       case spawned_base::wait_answer::waiting:
         break;
       case spawned_base::wait_answer::ended:
@@ -231,7 +254,7 @@ class join_handle {
     return *this;
   }
   ~join_handle() {
-    if (target_) target_->drop_reference();
+    if (target_) target_->drop_handle();
   }
 
   explicit operator bool() const noexcept { return target_ != nullptr; }
@@ -255,7 +278,6 @@ namespace detail {
 template <class T>
 join_handle<T> spawn_into(group_core& group, spawned<T>* child, std::source_location where) {
   child->spawned_at = where;
-  child->add_reference();
   join_handle<T> handle(child);
   group.add(*child, child->root());
   return handle;

@@ -22,11 +22,14 @@ std::uint64_t timer_wheel::ticks_up(time_point at) const noexcept {
 bool timer_wheel::arm(timer& t, time_point due) noexcept {
   optional_guard guard(lock_, shared_);
   t.wheel_ = this;
-  auto idle = timer::phase::idle;
   t.level_ = nowhere;
-  if (!t.phase_.compare_exchange_strong(idle, timer::phase::armed, std::memory_order_acq_rel)) {
-    if (idle == timer::phase::withdrawn) return false;
-    t.phase_.store(timer::phase::armed, std::memory_order_relaxed);  // armed again after it had fired
+  auto found = t.phase_.load(std::memory_order_relaxed);
+  // The step from idle is one that a canceller may take, too, where there are several threads. From anything else but
+  // withdrawn: it is armed again, after it had fired.
+  const bool contested = shared_ && found == timer::phase::idle;
+  if (!contested || !t.phase_.compare_exchange_strong(found, timer::phase::armed, std::memory_order_acq_rel)) {
+    if (found == timer::phase::withdrawn) return false;
+    t.phase_.store(timer::phase::armed, std::memory_order_relaxed);
   }
   if (due == no_deadline) return true;
   // A deadline that has passed goes to the next tick: everything up to elapsed_ has been fired.
@@ -61,11 +64,13 @@ void timer_wheel::take_out(timer& t) noexcept {
 }
 
 timer_cancel timer_wheel::cancel(timer& t) noexcept {
-  auto idle = timer::phase::idle;
-  if (t.phase_.compare_exchange_strong(idle, timer::phase::withdrawn, std::memory_order_acq_rel)) {
+  // A look first: mostly it is armed.
+  auto found = t.phase_.load(std::memory_order_acquire);
+  if (found == timer::phase::idle &&
+      t.phase_.compare_exchange_strong(found, timer::phase::withdrawn, std::memory_order_acq_rel)) {
     return timer_cancel::withdrawn;
   }
-  if (idle != timer::phase::armed) return timer_cancel::too_late;
+  if (found != timer::phase::armed) return timer_cancel::too_late;
   return t.wheel_->cancel_armed(t);
 }
 
