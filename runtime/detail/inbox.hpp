@@ -23,21 +23,20 @@ class inbox {
   /// Ordered after what the caller has announced: for the decision to park.
   [[nodiscard]] bool empty_now() const noexcept { return head_.load(std::memory_order_seq_cst) == nullptr; }
 
-  /// Owner only. A message may be delivered inside of another one's delivery, each just once.
+  /// Owner only. Delivers what is there when it is called: who posts without end does not keep the owner here. A
+  /// message may be delivered inside of another one's delivery, each just once.
   void deliver_all() noexcept {
-    while (message* taken = head_.exchange(nullptr, std::memory_order_acquire)) {
-      message** end = &pending_;
-      while (*end) end = &(*end)->next_;
-      message* reversed = nullptr;
-      while (taken) {
-        message* next = taken->next_;
-        taken->next_ = reversed;
-        reversed = taken;
-        taken = next;
-      }
-      *end = reversed;
-      deliver_pending();
+    message* taken = head_.exchange(nullptr, std::memory_order_acquire);
+    message** end = &pending_;
+    while (*end) end = &(*end)->next_;
+    message* reversed = nullptr;
+    while (taken) {
+      message* next = taken->next_;
+      taken->next_ = reversed;
+      reversed = taken;
+      taken = next;
     }
+    *end = reversed;
     deliver_pending();
   }
 

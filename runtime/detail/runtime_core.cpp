@@ -135,7 +135,7 @@ void runtime_core::run_thread(worker& self) noexcept {
   } else {
     self.run_until([this] { return leaving_.load(std::memory_order_acquire); });
   }
-  self.drain_inbox();
+  self.empty_inbox();
   self.io().shut_down();
 }
 
@@ -143,7 +143,7 @@ void runtime_core::run_to_the_end(worker& self) noexcept {
   const worker_thread here(self);
   root_.shut_down();
   self.run_until([this, &self] { return root_.empty_or_notify() && self.quiet(); });
-  self.drain_inbox();
+  self.empty_inbox();
   leaving_.store(true, std::memory_order_seq_cst);
   wake_everybody();
 }

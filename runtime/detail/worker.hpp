@@ -77,6 +77,10 @@ class worker {
   void make_ready_last(promise_base& frame) noexcept;
   void make_ready_spawned(promise_base& frame) noexcept;
   void drain_inbox() noexcept { inbox_.deliver_all(); }
+  /// The same until nothing is left: when nobody posts any more, but what is delivered may.
+  void empty_inbox() noexcept {
+    while (!inbox_.empty()) inbox_.deliver_all();
+  }
 
   // What the running task changes.
   environment* env = nullptr;

@@ -59,6 +59,21 @@ TEST_CASE("inbox: a message may be delivered inside of another one's delivery, a
   CHECK(got == std::vector<int>{1, 2, 3});
 }
 
+TEST_CASE("inbox: what is posted while it delivers waits for the next time, so that nobody can keep the owner there") {
+  inbox box;
+  std::vector<int> got;
+  letter again(got, 1);
+  letter other(got, 2);
+  again.then = [&] { box.push(again); };
+  box.push(again);
+  box.push(other);
+  box.deliver_all();
+  CHECK(got == std::vector<int>{1, 2});
+  CHECK(!box.empty());
+  box.deliver_all();
+  CHECK(got == std::vector<int>{1, 2, 1});
+}
+
 TEST_CASE("inbox: from several threads nothing is lost, and each thread's order is kept") {
   constexpr int threads = 3;
   const int each = test::scaled(100'000, 10'000);
