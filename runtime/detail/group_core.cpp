@@ -26,7 +26,7 @@ void strand::deliver() noexcept {
     group_core& group = *group_;
     group.adopt(*this);
     group.arriving_.fetch_sub(1, std::memory_order_acq_rel);
-    schedule_spawned(root());
+    schedule_arrived(root());
   }
   // Nobody is told when it has ended meanwhile.
   if ((what & request) != 0) state_.request(cancellation_cause::requested);

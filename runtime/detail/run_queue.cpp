@@ -14,6 +14,28 @@ promise_base* run_queue::locked_take() noexcept {
   return size() == 0 ? nullptr : take();
 }
 
+std::size_t run_queue::append_woken(frame_list& list, std::size_t count) noexcept {
+  const optional_guard guard(lock_, shared_);
+  while (!list.empty()) woken_.push_back(*list.pop_front());
+  return resize(size() + count);
+}
+
+// Half of the picks for what was passed over keep woken tasks going. More only when that is not enough, which shows in
+// a queue that has grown although woken tasks had the other half: then whoever spawns so much has to wait for it.
+promise_base* run_queue::take_oldest() noexcept {
+  constexpr std::size_t most = std::size_t{1} << 30;
+  promise_base* oldest = spawned_.pop_back();
+  if (!passed_over_) {
+    moved_at_once_ = fair_share;
+  } else {
+    if (size() > size_before_ && moved_at_once_ < most) moved_at_once_ *= 2;
+    for (std::size_t n = 0; n < moved_at_once_ && !spawned_.empty(); ++n) woken_.push_back(*spawned_.pop_back());
+  }
+  passed_over_ = true;
+  size_before_ = size();
+  return oldest;
+}
+
 std::size_t run_queue::steal_into(run_queue& thief) noexcept {
   frame_list loot;
   std::size_t count = 0;

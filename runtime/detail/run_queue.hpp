@@ -48,8 +48,9 @@ class frame_list {
 
 /// The ready tasks of one worker. Woken tasks run first come, first served, and before spawned ones, which run newest
 /// first so that a tree of tasks stays in cache; every 61st pick takes the oldest spawned one, so that nothing starves.
-/// Thieves take the oldest spawned ones, or else the woken ones that would wait longest. A lock is taken only where
-/// there are thieves.
+/// When that was the only way in which spawned ones came to run, because there was always a woken one, the oldest of
+/// them become woken ones: so many that what woken tasks spawn cannot pile up. Thieves take the oldest spawned ones, or
+/// else the woken ones that would wait longest. A lock is taken only where there are thieves.
 class run_queue {
  public:
   explicit run_queue(bool shared) noexcept : shared_(shared) {}
@@ -68,6 +69,8 @@ class run_queue {
   std::size_t push_spawned(promise_base& frame) noexcept {
     return shared_ ? locked(&run_queue::add_spawned, frame) : add_spawned(frame);
   }
+  /// Owner only: the frames of `list`, of which there are `count`, as woken ones. Returns how many are ready.
+  std::size_t append_woken(frame_list& list, std::size_t count) noexcept;
   /// Null when empty. Owner only.
   promise_base* pop() noexcept {
     if (size() == 0) return nullptr;  // only the owner adds, so empty stays empty
@@ -90,6 +93,7 @@ class run_queue {
 
  private:
   static constexpr unsigned fairness = 61;
+  static constexpr std::size_t fair_share = fairness / 2;
 
   std::size_t add_woken(promise_base& frame) noexcept {
     woken_.push_back(frame);
@@ -113,10 +117,13 @@ class run_queue {
     resize(size() - 1);
     if (++picks_ >= fairness) {
       picks_ = 0;
-      if (!spawned_.empty()) return spawned_.pop_back();
+      if (!spawned_.empty()) return take_oldest();
     }
-    return woken_.empty() ? spawned_.pop_front() : woken_.pop_front();
+    if (!woken_.empty()) return woken_.pop_front();
+    passed_over_ = false;
+    return spawned_.pop_front();
   }
+  promise_base* take_oldest() noexcept;
   // The same under the lock, out of line: locks cost more than calls.
   std::size_t locked(std::size_t (run_queue::*add)(promise_base&) noexcept, promise_base& frame) noexcept;
   promise_base* locked_take() noexcept;
@@ -128,6 +135,9 @@ class run_queue {
 
   const bool shared_;
   unsigned picks_ = 0;
+  bool passed_over_ = false;                // since the last 61st pick no spawned frame has run in its ordinary turn
+  std::size_t moved_at_once_ = fair_share;  // spawned frames that become woken when they were passed over
+  std::size_t size_before_ = 0;             // at the last 61st pick
   spin_lock lock_;
   std::atomic<std::size_t> size_{0};
   frame_list woken_;

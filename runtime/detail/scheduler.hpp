@@ -21,6 +21,9 @@ void schedule(promise_base& frame) noexcept;
 void schedule_next(promise_base& frame) noexcept;
 /// Makes the first frame of a new strand ready: newest first on its own worker.
 void schedule_spawned(promise_base& frame) noexcept;
+/// The same for one that has come from outside: first come, first served among its like, and behind what the worker has
+/// itself, but for its share of the picks.
+void schedule_arrived(promise_base& frame) noexcept;
 /// To the back of the queue: behind everything that is ready on this worker now. On a worker only.
 void schedule_last(promise_base& frame) noexcept;
 /// Makes a frame ready to be unwound from the leaf that it waits in.

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <ctime>
 
@@ -111,6 +112,8 @@ void schedule_spawned(promise_base& frame) noexcept {
     frame.env->runtime->inject(frame);
   }
 }
+
+void schedule_arrived(promise_base& frame) noexcept { frame.env->runtime->inject(frame); }
 
 void schedule_last(promise_base& frame) noexcept { this_worker->make_ready_last(frame); }
 
@@ -262,10 +265,10 @@ void worker::run_seeded() noexcept {
 [[gnu::always_inline]] inline promise_base* worker::next_frame() noexcept {
   if (--until_injected_ == 0) {
     until_injected_ = injected_pick;
-    if (promise_base* frame = core_.take_injected()) return frame;
+    if (promise_base* frame = core_.take_injected(queue_)) return frame;
   }
   if (promise_base* frame = queue_.pop()) return frame;
-  return core_.take_injected();
+  return core_.take_injected(queue_);
 }
 
 [[gnu::always_inline]] inline void worker::run(promise_base& frame, unsigned completions) noexcept {
@@ -445,12 +448,25 @@ void runtime_core::inject(promise_base& frame) noexcept {
   }
 }
 
-promise_base* runtime_core::take_injected() noexcept {
+promise_base* runtime_core::take_injected(run_queue& rest) noexcept {
   if (injected_count_.load(std::memory_order_relaxed) == 0) return nullptr;
-  const std::lock_guard guard(inject_lock_);
-  if (injected_.empty()) return nullptr;
-  injected_count_.store(injected_count_.load(std::memory_order_relaxed) - 1, std::memory_order_relaxed);
-  return injected_.pop_front();
+  promise_base* first = nullptr;
+  frame_list more;
+  std::size_t count = 0;
+  {
+    const std::lock_guard guard(inject_lock_);
+    if (injected_.empty()) return nullptr;
+    first = injected_.pop_front();
+    const std::size_t left = injected_count_.load(std::memory_order_relaxed) - 1;
+    const std::size_t share = std::min<std::size_t>(left / workers_.size(), worker::injected_pick / 2);
+    for (; count < share; ++count) more.push_back(*injected_.pop_front());
+    injected_count_.store(left - count, std::memory_order_relaxed);
+  }
+  if (count != 0) {
+    rest.append_woken(more, count);
+    wake_one();  // nobody has seen them where they were in between
+  }
+  return first;
 }
 
 void runtime_core::report_to(void (*on_error)(const std::exception_ptr&) noexcept,

@@ -99,13 +99,14 @@ class worker {
     begin_turn();
     run_ready();
     if (!inbox_.empty()) inbox_.deliver_all();
-    if (ready() != 0) {
+    if (ready() != 0 || arrivals()) {
       if (reactor_->in_flight() != 0) reactor_->poll();
     } else if (!done()) {
       idle();
     }
     end_turn();
   }
+  [[nodiscard]] bool arrivals() const noexcept;
   void begin_turn() noexcept;
   void end_turn() noexcept;
 
@@ -216,7 +217,8 @@ class runtime_core {
   void run_to_the_end(worker& self) noexcept;
   void wake_everybody() noexcept;
   void wake_one() noexcept;
-  promise_base* take_injected() noexcept;
+  /// The first of them; more of them go to `rest`, a worker's own queue: half of the picks until it comes again.
+  promise_base* take_injected(run_queue& rest) noexcept;
   void on_deadlock();
   /// In a simulation: ends the program with a sentence on any thread but its own.
   void refuse_other_threads() const noexcept;
@@ -259,6 +261,8 @@ class runtime_core {
   unsigned attached_ = 0;             // guarded by start_mutex_
   std::exception_ptr start_failure_;  // guarded by start_mutex_
 };
+
+inline bool worker::arrivals() const noexcept { return core_.injected_count_.load(std::memory_order_relaxed) != 0; }
 
 inline void worker::begin_turn() noexcept {
   if (core_.pausing()) core_.pause_here();

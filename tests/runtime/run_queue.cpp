@@ -69,6 +69,45 @@ TEST_CASE("run queue: every 61st pick takes the oldest spawned one, so that noth
   CHECK(picks <= 61);
 }
 
+TEST_CASE(
+    "run queue: spawned ones that were passed over twice become woken ones, half of the picks' worth, oldest first") {
+  run_queue queue(false);
+  frame old[100];
+  frame busy;
+  for (frame& f : old) queue.push_spawned(f);
+  std::vector<std::size_t> order;
+  int picks = 0;
+  queue.push_woken(busy);
+  while (order.size() < 32) {
+    promise_base* taken = queue.pop();
+    ++picks;
+    if (taken == &busy) {
+      queue.push_woken(busy);  // for ever
+    } else {
+      order.push_back(static_cast<std::size_t>(static_cast<frame*>(taken) - old));
+    }
+    REQUIRE(picks < 1000);
+  }
+  // One at the 61st pick, one at the 122nd, and 30 behind that one and whoever was woken.
+  CHECK(picks == 2 * 61 + 1 + 30);
+  CHECK(std::is_sorted(order.begin(), order.end()));
+  // Once there is no woken one the newest is next again.
+  while (queue.pop() != &busy) continue;
+  CHECK(queue.pop() == &old[99]);
+}
+
+TEST_CASE("run queue: what is appended is woken, behind what is there") {
+  run_queue queue(true);
+  frame f[4];
+  weir::detail::frame_list list;
+  queue.push_woken(f[0]);
+  queue.push_spawned(f[3]);
+  list.push_back(f[1]);
+  list.push_back(f[2]);
+  CHECK(queue.append_woken(list, 2) == 4);
+  for (int i : {0, 1, 2, 3}) CHECK(queue.pop() == &f[i]);
+}
+
 TEST_CASE("run queue: a thief takes half, the oldest spawned first, otherwise the woken that would run last") {
   run_queue victim(true);
   run_queue thief(true);
