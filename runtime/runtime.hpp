@@ -25,6 +25,18 @@ struct runtime_options {
   /// end the program with a sentence when they are used from elsewhere. Spawning and cancelling from other threads stay
   /// possible. `workers` must be 0 or 1 then.
   bool confined = false;
+  /// Workers without work take ready tasks from others. Without it a task stays on the worker on which it was spawned,
+  /// or to which spawn_on() has sent it, whoever wakes it, and the queues take no lock; what comes from threads outside
+  /// starts on any worker. At most 254 workers then.
+  bool stealing = true;
+  /// Each worker stays on one CPU of those that this process may use, in their order; more workers than CPUs share
+  /// them. With run() that goes for the calling thread too, until the runtime ends. Threads that tasks start inherit
+  /// it.
+  bool pin_workers = false;
+  /// What the threads that the runtime starts are called, for ps, top and debuggers: "NAME/0" for the first worker,
+  /// "NAME/offload"; shortened to the 15 bytes that Linux has for it. Reports begin with it, too. Copied. Null: "weir",
+  /// and nothing in reports. The thread that calls run() keeps its own name.
+  const char* name = nullptr;
   /// Which kernel interface to use. The environment variable WEIR_BACKEND=uring|epoll overrides `automatic`.
   backend_kind backend = backend_kind::automatic;
   /// Entries of each worker's submission queue (io_uring only); rounded up to a power of two, 1 to 32768. More
@@ -32,6 +44,9 @@ struct runtime_options {
   unsigned ring_entries = 256;
   /// Most threads for offload(); they are started on demand and end when idle. 0: 4 per CPU, at least 8.
   unsigned offload_threads = 0;
+  /// Bytes of stack for each of those, rounded up to whole pages. 0: the system's default, mostly 8 MiB of address
+  /// space, of which only what is used takes memory.
+  std::size_t offload_stack_size = 0;
   /// How many ready tasks a worker runs before it looks at I/O and timers again.
   unsigned tasks_per_turn = 256;
   /// How long a worker without work looks for some before it parks in the kernel. Waking a parked core
@@ -154,6 +169,25 @@ class runtime {
     WEIR_DETAIL_REQUIRE_NAMED(F);
     require_open("spawn");
     return detail::spawn_call(root(), std::source_location(), std::forward<F>(callable), std::forward<Args>(args)...);
+  }
+
+  /// The same, but the task starts on the worker with this index, from 0. With runtime_options::stealing it may go on
+  /// elsewhere after its first suspension; without, it stays there. Throws std::out_of_range when there is no such
+  /// worker.
+  template <class T>
+  join_handle<T> spawn_on(unsigned worker, task<T>&& body,
+                          std::source_location where = std::source_location::current()) {
+    require_open("spawn_on");
+    detail::require_worker(*core_, worker);
+    return detail::spawn_task(root(), std::move(body), where, worker);
+  }
+  template <class F, class... Args>
+    requires detail::task_function<F, Args...>
+  auto spawn_on(unsigned worker, F&& callable, Args&&... args) {
+    WEIR_DETAIL_REQUIRE_NAMED(F);
+    require_open("spawn_on");
+    detail::require_worker(*core_, worker);
+    return detail::spawn_call_on(root(), worker, std::forward<F>(callable), std::forward<Args>(args)...);
   }
 
   /// Ends orderly: takes no more work from outside, waits for the tasks to end, cancels (cause: shutdown) what has not

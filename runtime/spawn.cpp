@@ -1,5 +1,8 @@
 #include "spawn.hpp"
 
+#include <fmt/format.h>
+
+#include <stdexcept>
 #include <utility>
 
 #include "detail/worker.hpp"
@@ -8,6 +11,13 @@ namespace weir::detail {
 
 spawned_base::~spawned_base() {
   if (exception_ && !observed_ && !failure_kept()) runtime_core::report_to(kept_on_error(), exception_);
+}
+
+void require_worker(const runtime_core& runtime, unsigned index) {
+  const std::size_t count = runtime.worker_count();
+  if (index < count) return;
+  throw std::out_of_range(fmt::format("weir: spawn_on worker {}: this runtime has {}, counted from 0", index,
+                                      count == 1 ? "1 worker" : fmt::format("{} workers", count)));
 }
 
 void spawned_base::drop_handle() noexcept {

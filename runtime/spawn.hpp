@@ -276,17 +276,18 @@ class join_handle {
 namespace detail {
 
 template <class T>
-join_handle<T> spawn_into(group_core& group, spawned<T>* child, std::source_location where) {
+join_handle<T> spawn_into(group_core& group, spawned<T>* child, std::source_location where,
+                          unsigned worker = any_worker) {
   child->spawned_at = where;
   join_handle<T> handle(child);
-  group.add(*child, child->root());
+  group.add(*child, child->root(), worker);
   return handle;
 }
 
 template <class T>
-join_handle<T> spawn_task(group_core& group, task<T>&& body, std::source_location where) {
+join_handle<T> spawn_task(group_core& group, task<T>&& body, std::source_location where, unsigned worker = any_worker) {
   if (!body) fatal("weir: spawn of a task that was moved from or already awaited");
-  return spawn_into<T>(group, new spawned_task<T>(std::move(body)), where);
+  return spawn_into<T>(group, new spawned_task<T>(std::move(body)), where, worker);
 }
 
 template <class F, class... Args>
@@ -296,8 +297,19 @@ auto spawn_call(group_core& group, std::source_location where, F&& callable, Arg
   return spawn_into<T>(group, new child(std::forward<F>(callable), std::forward<Args>(args)...), where);
 }
 
+template <class F, class... Args>
+auto spawn_call_on(group_core& group, unsigned worker, F&& callable, Args&&... args) {
+  using T = typename task_of<F, Args...>::value_type;
+  using child = spawned_call<T, std::decay_t<F>, std::decay_t<Args>...>;
+  return spawn_into<T>(group, new child(std::forward<F>(callable), std::forward<Args>(args)...), std::source_location(),
+                       worker);
+}
+
 /// The group of the runtime whose task runs on this thread.
 group_core& root_group();
+
+/// Throws std::out_of_range with a sentence unless `runtime` has a worker with this index.
+void require_worker(const runtime_core& runtime, unsigned index);
 
 }  // namespace detail
 
@@ -317,6 +329,24 @@ auto spawn(F&& callable, Args&&... args) {
   WEIR_DETAIL_REQUIRE_NAMED(F);
   return detail::spawn_call(detail::root_group(), std::source_location(), std::forward<F>(callable),
                             std::forward<Args>(args)...);
+}
+
+/// spawn() for which the task starts on the worker with this index, from 0, of the caller's runtime. With
+/// runtime_options::stealing it may go on elsewhere after its first suspension; without, it stays there. Throws
+/// std::out_of_range when there is no such worker.
+template <class T>
+join_handle<T> spawn_on(unsigned worker, task<T>&& body, std::source_location where = std::source_location::current()) {
+  detail::group_core& root = detail::root_group();
+  detail::require_worker(*root.env().runtime, worker);
+  return detail::spawn_task(root, std::move(body), where, worker);
+}
+template <class F, class... Args>
+  requires detail::task_function<F, Args...>
+auto spawn_on(unsigned worker, F&& callable, Args&&... args) {
+  WEIR_DETAIL_REQUIRE_NAMED(F);
+  detail::group_core& root = detail::root_group();
+  detail::require_worker(*root.env().runtime, worker);
+  return detail::spawn_call_on(root, worker, std::forward<F>(callable), std::forward<Args>(args)...);
 }
 
 template <detail::leaf_operation Op>

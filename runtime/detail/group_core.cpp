@@ -71,7 +71,7 @@ void group_core::leave() noexcept {
   if (outer_env_.stop) outer_env_.stop->disarm(*this);
 }
 
-void group_core::add(strand& child, promise_base& root) noexcept {
+void group_core::add(strand& child, promise_base& root, unsigned worker) noexcept {
   child.group_ = this;
   root.env = &child.env_;
   root.scope = &child;
@@ -85,7 +85,11 @@ void group_core::add(strand& child, promise_base& root) noexcept {
     return;
   }
   adopt(child);
-  schedule_spawned(root);
+  if (worker == any_worker) {
+    schedule_spawned(root);
+  } else {
+    schedule_on(root, worker);
+  }
 }
 
 std::coroutine_handle<> group_core::add_running(strand& child, promise_base& root) noexcept {

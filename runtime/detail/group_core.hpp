@@ -85,8 +85,9 @@ class group_core : public stoppable {
   group_core(const group_core&) = delete;
   group_core& operator=(const group_core&) = delete;
 
-  /// Adds `child`, whose task starts with `root`, and makes it ready to run. Any thread.
-  void add(strand& child, promise_base& root) noexcept;
+  /// Adds `child`, whose task starts with `root`, and makes it ready to run, on a certain worker if it is to start
+  /// there. Any thread.
+  void add(strand& child, promise_base& root, unsigned worker = any_worker) noexcept;
   /// The same, but the caller will run the returned handle itself, at once. On a worker.
   std::coroutine_handle<> add_running(strand& child, promise_base& root) noexcept;
 

@@ -1,7 +1,10 @@
 #include "offload_pool.hpp"
 
+#include <pthread.h>
+
 #include <csignal>
-#include <system_error>
+
+#include "machine.hpp"
 
 namespace weir::detail {
 
@@ -27,26 +30,34 @@ bool offload_pool::submit(offload_job& job) noexcept {
     work_.notify_one();
     return true;
   }
-  if (threads_ >= most_) return true;  // a busy thread will come to it
+  if (threads_ >= options_.most_threads) return true;  // a busy thread will come to it
+  if (start_thread() || threads_ > 0) return true;
+  job.unlink();
+  --queued_;
+  return false;
+}
+
+bool offload_pool::start_thread() noexcept {
   // Signals belong to the program's own threads.
   sigset_t all;
   sigset_t before;
   sigfillset(&all);
+  pthread_attr_t attributes;
+  if (pthread_attr_init(&attributes) != 0) return false;
+  pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+  if (options_.stack_size != 0) pthread_attr_setstacksize(&attributes, options_.stack_size);
+  const auto main = [](void* pool) -> void* {
+    static_cast<offload_pool*>(pool)->serve();
+    return nullptr;
+  };
+  ++threads_;
+  pthread_t thread{};
   pthread_sigmask(SIG_SETMASK, &all, &before);
-  bool started = true;
-  try {
-    ++threads_;
-    std::thread([this] { serve(); }).detach();
-  } catch (const std::system_error&) {
-    --threads_;
-    started = threads_ > 0;
-    if (!started) {
-      job.unlink();
-      --queued_;
-    }
-  }
+  const int failed = pthread_create(&thread, &attributes, main, this);
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
-  return started;
+  pthread_attr_destroy(&attributes);
+  if (failed != 0) --threads_;
+  return failed == 0;
 }
 
 bool offload_pool::withdraw(offload_job& job) noexcept {
@@ -59,6 +70,9 @@ bool offload_pool::withdraw(offload_job& job) noexcept {
 }
 
 void offload_pool::serve() noexcept {
+  name_this_thread(options_.name, "offload");
+  // Not the one CPU of the worker that has started it.
+  if (!options_.cpus.empty()) static_cast<void>(stay_on(options_.cpus));
   std::unique_lock lock(mutex_);
   for (;;) {
     while (!queue_.empty()) {

@@ -3,7 +3,8 @@
 #include <condition_variable>
 #include <cstddef>
 #include <mutex>
-#include <thread>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include "intrusive_list.hpp"
@@ -31,7 +32,13 @@ class offload_job : public list_hook {
 /// start first come, first served.
 class offload_pool {
  public:
-  explicit offload_pool(unsigned most_threads) noexcept : most_(most_threads) {}
+  struct options {
+    unsigned most_threads = 1;
+    std::size_t stack_size = 0;  // 0: the system's default
+    std::string name;            // of the threads
+    std::vector<int> cpus;       // on which they may run; empty: those of whoever submits
+  };
+  explicit offload_pool(options how) noexcept : options_(std::move(how)) {}
   offload_pool(const offload_pool&) = delete;
   offload_pool& operator=(const offload_pool&) = delete;
   /// Waits for running jobs. Nothing may be queued any more.
@@ -45,9 +52,11 @@ class offload_pool {
   bool withdraw(offload_job& job) noexcept;
 
  private:
+  /// With the lock held. False when the system has no thread for us.
+  bool start_thread() noexcept;
   void serve() noexcept;
 
-  const unsigned most_;
+  const options options_;
   std::mutex mutex_;
   std::condition_variable work_;
   std::condition_variable ended_;

@@ -99,6 +99,8 @@ class promise_base {
   go next_step = go::resume;
   bool at_front = false;  // it was put before its turn in the run queue
   outcome_kind outcome = outcome_kind::none;
+  static constexpr std::uint8_t homeless = 255;
+  std::uint8_t home = homeless;  // where tasks stay on their worker: its index, once the frame has waited there
 
  protected:
   ~promise_base() = default;

@@ -1,7 +1,10 @@
 #include <fmt/format.h>
 #include <pthread.h>
 
+#include <unistd.h>
+
 #include <algorithm>
+#include <climits>
 #include <csignal>
 #include <ctime>
 #include <stdexcept>
@@ -54,6 +57,18 @@ runtime_options checked(runtime_options options, const simulation_options& simul
   if (options.confined) options.workers = 1;
   if (options.workers == 0) options.workers = usable_cpus();
   if (options.workers > 1024) throw std::invalid_argument("weir: runtime_options::workers must be at most 1024");
+  // Frames keep their home in a byte.
+  if (!options.stealing && options.workers >= promise_base::homeless) {
+    throw std::invalid_argument("weir: runtime_options::workers must be at most 254 without stealing");
+  }
+  if (options.offload_stack_size != 0) {
+    if (options.offload_stack_size < static_cast<std::size_t>(PTHREAD_STACK_MIN)) {
+      throw std::invalid_argument(
+          fmt::format("weir: runtime_options::offload_stack_size must be 0 or at least {} bytes", PTHREAD_STACK_MIN));
+    }
+    const auto page = static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
+    options.offload_stack_size = (options.offload_stack_size + page - 1) / page * page;
+  }
   if (options.tasks_per_turn == 0) options.tasks_per_turn = 1;
   if (options.offload_threads == 0) options.offload_threads = default_offload_threads();
   return options;
@@ -66,14 +81,25 @@ runtime_core::runtime_core(const runtime_options& options, simulation_options si
       simulation_(simulation),
       caller_is_worker_(caller_is_worker),
       shared_(options_.workers > 1),
-      offloads_(options_.offload_threads) {
+      stealing_(shared_ && options_.stealing),
+      name_(options_.name ? options_.name : ""),
+      cpus_(options_.pin_workers && !simulation.enabled ? allowed_cpus() : std::vector<int>()),
+      offloads_({options_.offload_threads, options_.offload_stack_size, thread_name(), cpus_}) {
   if (!options_.keep_sigpipe) ignore_sigpipe();
   environment env;
   env.runtime = this;
   root_.open_root(env);
   for (unsigned i = 0; i < options_.workers; ++i) workers_.push_back(std::make_unique<worker>(*this, i));
 
-  if (caller_is_worker_) first().attach();
+  if (caller_is_worker_) {
+    pin(first());
+    try {
+      first().attach();
+    } catch (...) {
+      unpin_caller();
+      throw;
+    }
+  }
   const unsigned here = caller_is_worker_ ? 1 : 0;
   std::unique_lock lock(start_mutex_);
   {
@@ -93,7 +119,10 @@ runtime_core::runtime_core(const runtime_options& options, simulation_options si
     lock.unlock();
     wake_everybody();
     for (std::thread& thread : threads_) thread.join();
-    if (caller_is_worker_) first().io().shut_down();
+    if (caller_is_worker_) {
+      first().io().shut_down();
+      unpin_caller();
+    }
     std::rethrow_exception(start_failure_);
   }
   backend_ = first().io().kind();
@@ -104,6 +133,7 @@ runtime_core::~runtime_core() {
   if (caller_is_worker_) {
     run_to_the_end(first());
     first().io().shut_down();
+    unpin_caller();
   } else {
     ending_.store(true, std::memory_order_seq_cst);
     wake_everybody();
@@ -111,9 +141,25 @@ runtime_core::~runtime_core() {
   for (std::thread& thread : threads_) thread.join();
 }
 
+const char* runtime_core::thread_name() const noexcept { return name_.empty() ? "weir" : name_.c_str(); }
+
+void runtime_core::pin(const worker& self) {
+  if (cpus_.empty()) return;
+  const int cpu = cpus_[self.index() % cpus_.size()];
+  if (const int error = stay_on({&cpu, 1}); error != 0) {
+    throw std::system_error(error, std::generic_category(), fmt::format("runtime_options::pin_workers, CPU {}", cpu));
+  }
+}
+
+void runtime_core::unpin_caller() noexcept {
+  if (!cpus_.empty()) static_cast<void>(stay_on(cpus_));
+}
+
 void runtime_core::run_thread(worker& self) noexcept {
+  name_this_thread(thread_name(), std::to_string(self.index()));
   bool attached = true;
   try {
+    pin(self);
     self.attach();
   } catch (...) {
     attached = false;
@@ -222,6 +268,10 @@ std::string runtime_core::describe_tasks(duration patience) {
     for (const auto& w : workers_) {
       const auto note = [&printer](const promise_base& frame) { printer.ready(frame); };
       w->seeded_ ? w->seeded_->for_each(note) : w->queue_.for_each(note);
+      {
+        const std::lock_guard guard(w->sent_lock_);
+        for (const promise_base* frame = w->sent_.first(); frame; frame = frame->next) note(*frame);
+      }
       counts += fmt::format("worker {}: {} ready, {} I/O operations in flight\n", w->index(), w->ready(),
                             w->reactor_->in_flight());
     }
@@ -230,12 +280,13 @@ std::string runtime_core::describe_tasks(duration patience) {
       for (const promise_base* frame = injected_.first(); frame; frame = frame->next) printer.ready(*frame);
     }
     root_.visit(printer);
-    text = fmt::format("{} task{} on {} ({})\n{}{}", printer.tasks(), printer.tasks() == 1 ? "" : "s",
+    text = fmt::format("{}{} task{} on {} ({})\n{}{}", name_.empty() ? "" : name_ + ": ", printer.tasks(),
+                       printer.tasks() == 1 ? "" : "s",
                        workers_.size() == 1 ? "1 worker" : fmt::format("{} workers", workers_.size()),
                        to_string(backend_), counts, printer.text());
   } else {
-    text = fmt::format("tasks cannot be shown: a worker has not come to the end of a task within {} ms\n",
-                       patience / std::chrono::milliseconds(1));
+    text = fmt::format("{}tasks cannot be shown: a worker has not come to the end of a task within {} ms\n",
+                       name_.empty() ? "" : name_ + ": ", patience / std::chrono::milliseconds(1));
     for (const auto& w : workers_) {
       const void* const at = w->running_at_.load(std::memory_order_relaxed);
       if (w.get() == here || !at) continue;

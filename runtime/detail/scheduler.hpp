@@ -24,6 +24,10 @@ void schedule_spawned(promise_base& frame) noexcept;
 /// The same for one that has come from outside: first come, first served among its like, and behind what the worker has
 /// itself, but for its share of the picks.
 void schedule_arrived(promise_base& frame) noexcept;
+/// The index of no worker.
+inline constexpr unsigned any_worker = ~0u;
+/// Makes the first frame of a new strand ready on a certain worker of its runtime.
+void schedule_on(promise_base& frame, unsigned worker) noexcept;
 /// To the back of the queue: behind everything that is ready on this worker now. On a worker only.
 void schedule_last(promise_base& frame) noexcept;
 /// Makes a frame ready to be unwound from the leaf that it waits in.

@@ -32,14 +32,22 @@ bool belongs_here(const worker* here, const promise_base& frame) noexcept {
 
 // One that is ready is for this worker; for more there may be another one.
 [[gnu::always_inline]] inline void worker::pushed(std::size_t ready) noexcept {
-  if (core_.shared() && ready >= 2) core_.wake_one();
+  if (core_.stealing() && ready >= 2) core_.wake_one();
+}
+
+// In a simulation the seed chooses, and tasks that stay at home are sent there. False: it is for the run queue here.
+bool worker::make_ready_elsewhere(promise_base& frame) noexcept {
+  if (seeded_) {
+    seeded_->push(frame);
+    return true;
+  }
+  if (frame.home == home_ || frame.home == promise_base::homeless) return false;
+  core_.at(frame.home).send(frame);
+  return true;
 }
 
 inline void worker::make_ready(promise_base& frame) noexcept {
-  if (seeded_) {
-    seeded_->push(frame);
-    return;
-  }
+  if (selective_ && make_ready_elsewhere(frame)) return;
   pushed(queue_.push_woken(frame));
 }
 
@@ -52,8 +60,9 @@ inline void worker::make_ready_last(promise_base& frame) noexcept {
 }
 
 inline void worker::make_ready_next(promise_base& frame) noexcept {
-  if (seeded_ || front_taken_ || front_streak_ >= longest_front_streak) {
-    make_ready(frame);
+  if (selective_ && make_ready_elsewhere(frame)) return;
+  if (front_taken_ || front_streak_ >= longest_front_streak) {
+    pushed(queue_.push_woken(frame));
     return;
   }
   front_taken_ = true;
@@ -66,7 +75,7 @@ inline void worker::make_ready_spawned(promise_base& frame) noexcept {
     return;
   }
   queue_.push_spawned(frame);
-  if (core_.shared()) core_.wake_one();
+  if (core_.stealing()) core_.wake_one();
 }
 
 // ---- what the rest of the library calls
@@ -114,6 +123,14 @@ void schedule_spawned(promise_base& frame) noexcept {
 }
 
 void schedule_arrived(promise_base& frame) noexcept { frame.env->runtime->inject(frame); }
+void schedule_on(promise_base& frame, unsigned worker) noexcept {
+  runtime_core& runtime = *frame.env->runtime;
+  if (runtime.shared()) {
+    runtime.at(worker).send(frame);
+  } else {
+    schedule_spawned(frame);
+  }
+}
 
 void schedule_last(promise_base& frame) noexcept { this_worker->make_ready_last(frame); }
 
@@ -174,7 +191,10 @@ bool leaf::may_complete_in(const environment& env) noexcept {
   return consume_budget();
 }
 
-void leaf::note_waiting() noexcept { frame_->waiting_since = this_worker->tick(); }
+void leaf::note_waiting() noexcept {
+  frame_->waiting_since = this_worker->tick();
+  frame_->home = this_worker->home();
+}
 
 bool leaf::begin(const await_context& context) noexcept {
   bind(context);
@@ -204,8 +224,10 @@ group_core& root_group() {
 worker::worker(runtime_core& core, unsigned index)
     : core_(core),
       index_(index),
+      home_(core.shared() && !core.stealing() ? static_cast<std::uint8_t>(index) : promise_base::homeless),
+      selective_(core.simulation().enabled || home_ != promise_base::homeless),
       tasks_per_turn_(core.options().tasks_per_turn),
-      queue_(core.shared()),
+      queue_(core.stealing()),
       timers_(core.now(), core.shared()),
       confined_domain_(core.options().confined ? &core : nullptr),
       random_(core.simulation().enabled ? ~core.simulation().seed : index) {
@@ -230,6 +252,18 @@ void worker::nudge() noexcept {
   if (this_worker == this) return;
   nudged_.store(true, std::memory_order_seq_cst);
   if (parked_.exchange(false, std::memory_order_seq_cst)) wake();
+}
+
+void worker::send(promise_base& frame) noexcept {
+  // Once the frame is in, it may run, and the runtime come to its end.
+  posting_.fetch_add(1, std::memory_order_relaxed);
+  {
+    const std::lock_guard guard(sent_lock_);
+    sent_.push_back(frame);
+    sent_count_.store(sent_count_.load(std::memory_order_relaxed) + 1, std::memory_order_seq_cst);
+  }
+  if (this_worker != this && parked_.exchange(false, std::memory_order_seq_cst)) wake();
+  posting_.fetch_sub(1, std::memory_order_release);
 }
 
 void worker::post(message& m) noexcept {
@@ -265,10 +299,28 @@ void worker::run_seeded() noexcept {
 [[gnu::always_inline]] inline promise_base* worker::next_frame() noexcept {
   if (--until_injected_ == 0) {
     until_injected_ = injected_pick;
-    if (promise_base* frame = core_.take_injected(queue_)) return frame;
+    if (promise_base* frame = next_from_elsewhere()) return frame;
   }
   if (promise_base* frame = queue_.pop()) return frame;
-  return core_.take_injected(queue_);
+  return next_from_elsewhere();
+}
+
+promise_base* worker::next_from_elsewhere() noexcept {
+  if (sent_count_.load(std::memory_order_relaxed) == 0) return core_.take_injected(queue_);
+  sent_first_ = !sent_first_;
+  promise_base* frame = sent_first_ ? nullptr : core_.take_injected(queue_);
+  if (!frame) frame = take_sent();
+  // Half of the picks are for those that were sent here, too.
+  if (sent_count_.load(std::memory_order_relaxed) != 0) until_injected_ = 2;
+  return frame;
+}
+
+// One by one: in the run queue they could be stolen.
+promise_base* worker::take_sent() noexcept {
+  const std::lock_guard guard(sent_lock_);
+  if (sent_.empty()) return nullptr;
+  sent_count_.store(sent_count_.load(std::memory_order_relaxed) - 1, std::memory_order_relaxed);
+  return sent_.pop_front();
 }
 
 [[gnu::always_inline]] inline void worker::run(promise_base& frame, unsigned completions) noexcept {
@@ -344,15 +396,15 @@ void worker::idle() noexcept {
     idle_in_virtual_time();
     return;
   }
-  if (core_.shared() && find_work()) return;
+  if (core_.stealing() && find_work()) return;
   if (spin()) return;
   parked_.exchange(true, std::memory_order_seq_cst);
   if (core_.shared()) core_.parked_.fetch_add(1, std::memory_order_seq_cst);
   // From here on whoever makes work sees that we are parked. What was made before must be seen by us: hence these
   // checks after the announcement, the run queues under their locks.
   bool work = !inbox_.empty_now() || core_.injected_count_.load(std::memory_order_seq_cst) != 0 ||
-              nudged_.exchange(false, std::memory_order_seq_cst);
-  if (core_.shared()) {
+              sent_count_.load(std::memory_order_seq_cst) != 0 || nudged_.exchange(false, std::memory_order_seq_cst);
+  if (core_.stealing()) {
     for (const auto& other : core_.workers_) work = work || !other->queue_.empty_now();
   }
   if (work) {
@@ -371,8 +423,8 @@ bool worker::spin() noexcept {
   const time_point until = std::min(add_saturated(now, length), timers_.empty() ? no_deadline : timers_.next_due());
   do {
     if (reactor_->in_flight() != 0) reactor_->poll();
-    if (ready() != 0 || !inbox_.empty() || core_.injected_count_.load(std::memory_order_relaxed) != 0) return true;
-    if (core_.shared() && find_work()) return true;
+    if (ready() != 0 || !inbox_.empty() || arrivals()) return true;
+    if (core_.stealing() && find_work()) return true;
     // The condition for going on may have changed.
     if (nudged_.load(std::memory_order_relaxed) && nudged_.exchange(false, std::memory_order_seq_cst)) return true;
   } while (monotonic_now() < until);
@@ -436,6 +488,10 @@ void runtime_core::inject(promise_base& frame) noexcept {
     first().make_ready(frame);
     return;
   }
+  if (shared_ && frame.home != promise_base::homeless) {
+    at(frame.home).send(frame);
+    return;
+  }
   // Under the lock to the end: the frame may be the last thing for which the runtime, which is not this thread's,
   // lives.
   const std::lock_guard guard(inject_lock_);
@@ -464,7 +520,7 @@ promise_base* runtime_core::take_injected(run_queue& rest) noexcept {
   }
   if (count != 0) {
     rest.append_woken(more, count);
-    wake_one();  // nobody has seen them where they were in between
+    if (stealing_) wake_one();  // nobody has seen them where they were in between
   }
   return first;
 }

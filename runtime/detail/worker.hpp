@@ -56,6 +56,8 @@ class worker {
   [[nodiscard]] bool quiet() const noexcept;
 
   void wake() noexcept;
+  /// Makes `frame` ready here, where no other worker takes it before it has started. Any thread.
+  void send(promise_base& frame) noexcept;
   /// Makes the worker look at its condition for going on once more, wherever it is.
   void nudge() noexcept;
   void post(message& m) noexcept;
@@ -81,6 +83,9 @@ class worker {
   void empty_inbox() noexcept {
     while (!inbox_.empty()) inbox_.deliver_all();
   }
+
+  /// What promise_base::home says of frames that wait here.
+  [[nodiscard]] std::uint8_t home() const noexcept { return home_; }
 
   // What the running task changes.
   environment* env = nullptr;
@@ -114,6 +119,9 @@ class worker {
   void pushed(std::size_t ready) noexcept;
   void run_ready() noexcept;
   promise_base* next_frame() noexcept;
+  promise_base* next_from_elsewhere() noexcept;
+  promise_base* take_sent() noexcept;
+  bool make_ready_elsewhere(promise_base& frame) noexcept;
   void run_seeded() noexcept;
   /// Of leaves that complete at once, so many until it has to let others run.
   void run(promise_base& frame, unsigned completions) noexcept;
@@ -125,6 +133,8 @@ class worker {
 
   runtime_core& core_;
   const unsigned index_;
+  const std::uint8_t home_;
+  const bool selective_;  // not everything that becomes ready goes to the run queue
   const unsigned tasks_per_turn_;
   std::unique_ptr<class reactor> reactor_;
   std::string why_not_uring_;
@@ -141,6 +151,10 @@ class worker {
   unsigned until_injected_ = injected_pick;  // picks until one that looks for injected frames first
   unsigned front_streak_ = 0;                // tasks in a row that ran before their turn
   bool front_taken_ = false;                 // the running task has put one before its turn
+  spin_lock sent_lock_;
+  frame_list sent_;  // for this worker and no other; guarded by sent_lock_
+  std::atomic<std::size_t> sent_count_{0};
+  bool sent_first_ = false;  // whose turn it is among those from elsewhere
   std::atomic<bool> parked_{false};
   std::atomic<bool> nudged_{false};
   std::atomic<unsigned> posting_{0};  // threads inside post()
@@ -159,11 +173,16 @@ class runtime_core {
   void require_open(const char* what) const;
 
   [[nodiscard]] bool shared() const noexcept { return shared_; }
+  /// Do workers take tasks from each other? Otherwise, with several workers, each task stays where it is.
+  [[nodiscard]] bool stealing() const noexcept { return stealing_; }
+  /// What its threads are called; empty if nobody has said so.
+  [[nodiscard]] const std::string& name() const noexcept { return name_; }
   [[nodiscard]] const runtime_options& options() const noexcept { return options_; }
   [[nodiscard]] const simulation_options& simulation() const noexcept { return simulation_; }
   [[nodiscard]] time_point now() const noexcept;
   [[nodiscard]] run_trace& trace() noexcept { return trace_; }
   [[nodiscard]] worker& first() noexcept { return *workers_.front(); }
+  [[nodiscard]] worker& at(unsigned index) noexcept { return *workers_[index]; }
   [[nodiscard]] std::size_t worker_count() const noexcept { return workers_.size(); }
   [[nodiscard]] group_core& root() noexcept { return root_; }
   [[nodiscard]] offload_pool& offloads() noexcept { return offloads_; }
@@ -213,6 +232,10 @@ class runtime_core {
     }
   };
 
+  [[nodiscard]] const char* thread_name() const noexcept;
+  /// Keeps the calling thread, which is that worker's, on its CPU if so wanted.
+  void pin(const worker& self);
+  void unpin_caller() noexcept;
   void run_thread(worker& self) noexcept;
   void run_to_the_end(worker& self) noexcept;
   void wake_everybody() noexcept;
@@ -227,6 +250,9 @@ class runtime_core {
   const simulation_options simulation_;
   const bool caller_is_worker_;
   bool shared_ = true;
+  bool stealing_ = true;
+  std::string name_;
+  std::vector<int> cpus_;  // over which pinned workers are spread; empty: they are not pinned
   backend_kind backend_ = backend_kind::automatic;
   std::string why_not_uring_;
   time_point virtual_now_{};
@@ -262,7 +288,9 @@ class runtime_core {
   std::exception_ptr start_failure_;  // guarded by start_mutex_
 };
 
-inline bool worker::arrivals() const noexcept { return core_.injected_count_.load(std::memory_order_relaxed) != 0; }
+inline bool worker::arrivals() const noexcept {
+  return core_.injected_count_.load(std::memory_order_relaxed) != 0 || sent_count_.load(std::memory_order_relaxed) != 0;
+}
 
 inline void worker::begin_turn() noexcept {
   if (core_.pausing()) core_.pause_here();
