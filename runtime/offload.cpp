@@ -6,6 +6,7 @@ namespace weir::detail {
 
 void offload_core::submit(const await_context& context) noexcept {
   runtime_ = context.env->runtime;
+  if (runtime_->inherited()) refuse_in_forked_child();
   if (!begin(context)) return;
   if (runtime_->simulation().enabled) {
     call();

@@ -50,7 +50,10 @@ runtime::runtime(runtime_options options)
 runtime::runtime(runtime_options options, caller_is_worker, detail::simulation_options simulation)
     : core_(std::make_unique<detail::runtime_core>(options, simulation, true)) {}
 
-runtime::~runtime() = default;
+// A forked child has neither its parent's threads to join nor its rings to close: it leaves all as it is.
+runtime::~runtime() {
+  if (core_ && core_->inherited()) static_cast<void>(core_.release());
+}
 
 shutdown_report runtime::shutdown(const shutdown_options& options) { return core_->shut_down(options); }
 std::string runtime::dump_tasks() const { return core_->describe_tasks(std::chrono::seconds(1)); }

@@ -139,6 +139,10 @@ class main_strand final : public strand {
 /// from threads of your own, or to have several.
 ///
 /// The destructor cancels what still runs (cause: shutdown), joins it and ends the threads.
+///
+/// A forked child has none of the threads, so it cannot use its parent's runtime: it ends with a sentence at the first
+/// spawn, wake-up, wait or call, except for the destructor, which does nothing there. It may make a runtime of
+/// its own, unless it was forked inside a task.
 class runtime {
  public:
   explicit runtime(runtime_options options = {});

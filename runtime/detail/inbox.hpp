@@ -23,6 +23,12 @@ class inbox {
   /// Ordered after what the caller has announced: for the decision to park.
   [[nodiscard]] bool empty_now() const noexcept { return head_.load(std::memory_order_seq_cst) == nullptr; }
 
+  /// While nobody else can post: forgets what is there.
+  void clear() noexcept {
+    head_.store(nullptr, std::memory_order_relaxed);
+    pending_ = nullptr;
+  }
+
   /// Owner only. Delivers what is there when it is called: who posts without end does not keep the owner here. A
   /// message may be delivered inside of another one's delivery, each just once.
   void deliver_all() noexcept {

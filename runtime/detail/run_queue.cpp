@@ -69,6 +69,13 @@ bool run_queue::empty_now() noexcept {
   return size() == 0;
 }
 
+void run_queue::clear() noexcept {
+  woken_ = frame_list();
+  spawned_ = frame_list();
+  resize(0);
+  lock_.unlock();
+}
+
 // The links of a frame are not used here; one of them says that it is in the queue.
 void seeded_queue::push(promise_base& frame) {
   if (frame.next == &frame) fatal("weir: a task was made ready that is ready already: it would be resumed twice");

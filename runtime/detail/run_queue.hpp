@@ -83,6 +83,8 @@ class run_queue {
   [[nodiscard]] std::size_t size() const noexcept { return size_.load(std::memory_order_relaxed); }
   /// Exact for any thread: looks under the lock.
   [[nodiscard]] bool empty_now() noexcept;
+  /// Forgets them all. When there is no other thread any more, whatever it was about to do with the queue.
+  void clear() noexcept;
   /// Calls `see` for each ready frame. While no task runs.
   template <class F>
   void for_each(F see) const {
@@ -166,6 +168,7 @@ class seeded_queue {
   void push(promise_base& frame);
   promise_base* pop(run_trace& trace) noexcept;
   [[nodiscard]] std::size_t size() const noexcept { return ready_.size(); }
+  void clear() noexcept { ready_.clear(); }
   template <class F>
   void for_each(F see) const {
     for (const promise_base* frame : ready_) see(*frame);

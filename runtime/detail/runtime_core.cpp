@@ -85,6 +85,7 @@ runtime_core::runtime_core(const runtime_options& options, simulation_options si
       name_(options_.name ? options_.name : ""),
       cpus_(options_.pin_workers && !simulation.enabled ? allowed_cpus() : std::vector<int>()),
       offloads_({options_.offload_threads, options_.offload_stack_size, thread_name(), cpus_}) {
+  watch_forks();
   if (!options_.keep_sigpipe) ignore_sigpipe();
   environment env;
   env.runtime = this;
@@ -220,6 +221,7 @@ void runtime_core::start_and_wait(strand& main, promise_base& root, main_latch& 
 }
 
 void runtime_core::require_open(const char* what) const {
+  if (inherited()) refuse_in_forked_child();
   if (closed_.load(std::memory_order_acquire)) {
     throw std::logic_error(fmt::format("weir: {} after runtime::shutdown(): it takes no more work", what));
   }
@@ -244,6 +246,7 @@ void runtime_core::pause_here() noexcept {
 }
 
 std::string runtime_core::describe_tasks(duration patience) {
+  if (inherited()) refuse_in_forked_child();
   const worker* const here = current_worker();
   const bool from_inside = here && &here->core() == this;
   std::unique_lock looking(looking_mutex_, std::defer_lock);
@@ -305,6 +308,7 @@ std::string runtime_core::describe_tasks(duration patience) {
 }
 
 shutdown_report runtime_core::shut_down(const shutdown_options& options) {
+  if (inherited()) refuse_in_forked_child();
   if (current_worker()) {
     throw std::logic_error(
         "weir: runtime::shutdown was called inside a task, for whose end it would wait: call it from the thread that "

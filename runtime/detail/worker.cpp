@@ -216,6 +216,7 @@ void report_unobserved(const std::exception_ptr& exception) noexcept {
 
 group_core& root_group() {
   if (!this_worker) fatal("weir::spawn was called outside of a task: use runtime::spawn, or a task_group");
+  if (this_worker->core().inherited()) refuse_in_forked_child();
   return this_worker->core().root();
 }
 
@@ -255,6 +256,7 @@ void worker::nudge() noexcept {
 }
 
 void worker::send(promise_base& frame) noexcept {
+  if (core_.inherited()) refuse_in_forked_child();
   // Once the frame is in, it may run, and the runtime come to its end.
   posting_.fetch_add(1, std::memory_order_relaxed);
   {
@@ -266,7 +268,17 @@ void worker::send(promise_base& frame) noexcept {
   posting_.fetch_sub(1, std::memory_order_release);
 }
 
+void worker::forget_work() noexcept {
+  queue_.clear();
+  if (seeded_) seeded_->clear();
+  inbox_.clear();
+  sent_ = frame_list();
+  sent_lock_.unlock();
+  sent_count_.store(0, std::memory_order_relaxed);
+}
+
 void worker::post(message& m) noexcept {
+  if (core_.inherited()) refuse_in_forked_child();
   if (seeded_) core_.refuse_other_threads();
   // Once the message is in, the runtime may come to its end; the destructor waits until we are out again.
   posting_.fetch_add(1, std::memory_order_relaxed);
@@ -482,7 +494,19 @@ void runtime_core::refuse_other_threads() const noexcept {
       "not repeat that; do it in a task, or use a runtime");
 }
 
+void runtime_core::abandon(worker& here, class reactor& instead) noexcept {
+  for (const auto& w : workers_) w->forget_work();
+  injected_ = frame_list();
+  injected_count_.store(0, std::memory_order_relaxed);
+  inject_lock_.unlock();
+  // Nothing in this process can take apart what the parent has there. The worker is never destroyed.
+  static_cast<void>(here.reactor_.release());
+  here.reactor_.reset(&instead);
+  here.budget = 0;  // the next leaf suspends
+}
+
 void runtime_core::inject(promise_base& frame) noexcept {
+  if (inherited()) refuse_in_forked_child();
   if (simulation_.enabled) {  // between two runs
     refuse_other_threads();
     first().make_ready(frame);

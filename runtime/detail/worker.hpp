@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "../runtime.hpp"
+#include "fork.hpp"
 #include "frame_cache.hpp"
 #include "group_core.hpp"
 #include "inbox.hpp"
@@ -83,6 +84,9 @@ class worker {
   void empty_inbox() noexcept {
     while (!inbox_.empty()) inbox_.deliver_all();
   }
+
+  /// See runtime_core::abandon().
+  void forget_work() noexcept;
 
   /// What promise_base::home says of frames that wait here.
   [[nodiscard]] std::uint8_t home() const noexcept { return home_; }
@@ -189,6 +193,11 @@ class runtime_core {
   [[nodiscard]] backend_kind backend() const noexcept { return backend_; }
   [[nodiscard]] const std::string& why_not_uring() const noexcept { return why_not_uring_; }
 
+  /// Is this a forked child, and the runtime its parent's?
+  [[nodiscard]] bool inherited() const noexcept { return generation_ != fork_generation; }
+  /// In a forked child, on the worker `here` that has forked: there is nothing to do any more, and no way to do it.
+  void abandon(worker& here, class reactor& instead) noexcept;
+
   /// From a thread that is no worker of this runtime.
   void inject(promise_base& frame) noexcept;
   /// To `on_error`, or when that is null, as one line to stderr.
@@ -246,6 +255,7 @@ class runtime_core {
   /// In a simulation: ends the program with a sentence on any thread but its own.
   void refuse_other_threads() const noexcept;
 
+  const unsigned generation_ = fork_generation;
   const runtime_options options_;
   const simulation_options simulation_;
   const bool caller_is_worker_;

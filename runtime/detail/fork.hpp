@@ -1,0 +1,17 @@
+#pragma once
+
+namespace weir::detail {
+
+/// How many forks lie between this process and the first of its ancestors that made a runtime. Changed only where a
+/// process has one thread: in a child, by the handler that watch_forks() has registered.
+inline constinit unsigned fork_generation = 0;
+
+/// From the first call on a forked child knows that it is one: runtimes made before are its parent's, whose threads it
+/// does not have and whose rings it must not touch. The worker on which it was forked, if that was one, forgets what it
+/// had to do, and says a sentence when the task that has forked waits for something. Throws std::system_error.
+void watch_forks();
+
+/// Ends the program with a sentence.
+[[noreturn]] void refuse_in_forked_child() noexcept;
+
+}  // namespace weir::detail
