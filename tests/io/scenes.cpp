@@ -10,6 +10,7 @@
 #include <cstdlib>
 #include <latch>
 #include <system_error>
+#include <vector>
 
 #include <weir/io/buffered_reader.hpp>
 #include <weir/io/buffered_writer.hpp>
@@ -19,6 +20,7 @@
 #include <weir/sync/mutex.hpp>
 
 #include "guarded_buffer.hpp"
+#include "scene_parts.hpp"
 #include "streams.hpp"
 
 using weir::as_result;
@@ -120,40 +122,6 @@ class connecting_in_vain final : public scene {
   plain_socket in_the_queue_ = plain_socket::connected_to(listener_.local());
 };
 
-/// Parts of what the scenes that read from a socket have in common.
-class receiving : public scene {
- public:
-  task<> open() override {
-    fill_pattern(sent_);
-    c_.peer.send(sent_.first(early_));
-    co_return;
-  }
-  void trigger() override { c_.peer.send(sent_.last_from(early_)); }
-  task<> settle(bool completed) override {
-    const std::size_t taken = c_.stream.bytes_read();
-    if (completed) {
-      expect(taken >= 1, "it completed without a byte");
-    } else {
-      expect(taken <= early_ || wanted_.size() != enough_, "it has everything, and still it was cancelled");
-    }
-    expect(is_pattern(wanted_.first(taken)), "it read something else");
-    // The rest is still in the socket.
-    guarded_buffer rest(sent_.size() - taken);
-    auto r = co_await as_result(weir::with_timeout(5s, c_.stream.read_exactly(rest)));
-    expect(r.has_value() && is_pattern(rest, taken), "bytes were lost");
-    expect(::recv(c_.stream.native_handle(), rest.data(), 1, MSG_DONTWAIT) < 0, "there are more bytes than were sent");
-  }
-
- protected:
-  explicit receiving(std::size_t early) : early_(early) {}
-
-  static constexpr std::size_t enough_ = 64;
-  const std::size_t early_;  // so many bytes are there from the beginning
-  connection c_ = connect_pair();
-  guarded_buffer sent_{100};
-  guarded_buffer wanted_{enough_};
-};
-
 class reading final : public receiving {
  public:
   reading() : receiving(0) {}
@@ -174,48 +142,6 @@ class reading_exactly final : public receiving {
     expect(c_.stream.bytes_read() == wanted_.size(), "it did not fill the buffer");
     co_return true;
   }
-};
-
-/// Into a socket that does not take everything.
-class sending : public scene {
- public:
-  task<> open() override {
-    fill_pattern(bytes_);
-    co_return;
-  }
-  void trigger() override { pump(); }
-  void pump() override {
-    for (;;) {
-      const ssize_t n = c_.peer.receive(received_.last_from(total_), 0);
-      if (n <= 0) return;
-      total_ += static_cast<std::size_t>(n);
-    }
-  }
-  task<> settle(bool completed) override {
-    const std::size_t written = before_ + moved();
-    if (completed) expect(written == before_ + expected_, "bytes_written() is wrong");
-    c_.stream.close();
-    ssize_t n = 1;
-    while (n > 0) {
-      n = c_.peer.receive(received_.last_from(total_));
-      if (n > 0) total_ += static_cast<std::size_t>(n);
-    }
-    expect(n == 0, "no end behind the data");
-    expect(total_ == written, "another number of bytes was sent than bytes_written() says");
-    expect(is_pattern(received_.first(total_)), "something else was sent");
-    co_return;
-  }
-
- protected:
-  /// What the operation says that it has sent.
-  [[nodiscard]] virtual std::size_t moved() const { return c_.stream.bytes_written(); }
-
-  connection c_ = connect_pair(true);
-  guarded_buffer bytes_{std::size_t{1} << 17};
-  guarded_buffer received_{(std::size_t{1} << 17) + 1};
-  std::size_t before_ = 0;    // sent without the operation
-  std::size_t expected_ = 0;  // of the operation, when it completes
-  std::size_t total_ = 0;
 };
 
 class writing_all final : public sending {
@@ -337,26 +263,6 @@ class flushing final : public sending {
 
 // ---- files and signals
 
-class temporary_file {
- public:
-  temporary_file() {
-    const int number = ::mkstemp(path_.data());
-    if (number < 0) throw std::system_error(errno, std::generic_category(), path_);
-    guarded_buffer content(1000);
-    fill_pattern(content);
-    const ssize_t n = ::write(number, content.data(), content.size());
-    ::close(number);
-    if (n != 1000) throw std::runtime_error("the test's own file is not complete");
-  }
-  temporary_file(const temporary_file&) = delete;
-  temporary_file& operator=(const temporary_file&) = delete;
-  ~temporary_file() { ::unlink(path_.c_str()); }
-  [[nodiscard]] const std::string& path() const { return path_; }
-
- private:
-  std::string path_ = "/tmp/weir-cancellation-XXXXXX";
-};
-
 class opening_a_file final : public scene {
  public:
   [[nodiscard]] completion completes() const override { return completion::by_itself; }
@@ -477,7 +383,11 @@ class sleeping final : public scene {
     co_return true;
   }
   void trigger() override {
-    while (weir::now() < due_) pass_time(1);
+    const weir::time_point begun = weir::now();
+    while (weir::now() < due_) {
+      pass_time(1000);
+      if (weir::now() == begun) return;  // virtual time, which passes when all sleep
+    }
   }
 
  private:
@@ -653,41 +563,51 @@ class offloading_later final : public scene {
   std::atomic<bool> ran_{false};
 };
 
-template <class Scene, auto... arguments>
-std::unique_ptr<scene> make() {
-  return std::make_unique<Scene>(arguments...);
-}
-
-constexpr std::array all_kinds = {
-    kind_of_operation{"accept", make<accepting>},
-    kind_of_operation{"connect", make<connecting>},
-    kind_of_operation{"connect to a full listener", make<connecting_in_vain>},
-    kind_of_operation{"read_some", make<reading>},
-    kind_of_operation{"read_exactly", make<reading_exactly>},
-    kind_of_operation{"write_all", make<writing_all>},
-    kind_of_operation{"write_some", make<writing_some>},
-    kind_of_operation{"buffered_reader::read_line", make<reading_a_line>},
-    kind_of_operation{"buffered_reader::read_exactly", make<reading_past_the_buffer>},
-    kind_of_operation{"buffered_writer::flush", make<flushing>},
-    kind_of_operation{"file::open", make<opening_a_file>},
-    kind_of_operation{"file::read_at", make<reading_a_file>},
-    kind_of_operation{"file::read_some", make<reading_a_file_on>},
-    kind_of_operation{"file::read_some of a FIFO", make<reading_a_fifo>},
-    kind_of_operation{"signal_set::wait", make<waiting_for_a_signal>},
-    kind_of_operation{"sleep_until", make<sleeping>},
-    kind_of_operation{"sleep_for", make<sleeping_long>},
-    kind_of_operation{"yield", make<yielding>},
-    kind_of_operation{"mutex::lock", make<locking>},
-    kind_of_operation{"event::wait", make<waiting_for_an_event, weir::reset_mode::manual>},
-    kind_of_operation{"event::wait (automatic)", make<waiting_for_an_event, weir::reset_mode::automatic>},
-    kind_of_operation{"join_handle::join", make<joining>},
-    kind_of_operation{"task_group::join", make<joining_a_group>},
-    kind_of_operation{"offload", make<offloading>},
-    kind_of_operation{"offload, queued", make<offloading_later>},
+constexpr std::array kinds = {
+    kind_of_operation{"`tcp_listener::accept()`", "accept", make_scene<accepting>},
+    kind_of_operation{"`tcp_stream::connect(peer)`", "connect", make_scene<connecting>},
+    kind_of_operation{"`tcp_stream::connect(peer)`", "connect to a full listener", make_scene<connecting_in_vain>},
+    kind_of_operation{"`tcp_stream::read_some`", "read_some", make_scene<reading>},
+    kind_of_operation{"`tcp_stream::read_exactly`", "read_exactly", make_scene<reading_exactly>},
+    kind_of_operation{"`tcp_stream::write_all`", "write_all", make_scene<writing_all>},
+    kind_of_operation{"`tcp_stream::write_some`", "write_some", make_scene<writing_some>},
+    kind_of_operation{"`buffered_reader::read_line`, `read_line_view`", "buffered_reader::read_line",
+                      make_scene<reading_a_line>},
+    kind_of_operation{"`buffered_reader::read_exactly(span)`", "buffered_reader::read_exactly",
+                      make_scene<reading_past_the_buffer>},
+    kind_of_operation{"`buffered_writer::flush`", "buffered_writer::flush", make_scene<flushing>},
+    kind_of_operation{"`file::open(path, mode)`", "file::open", make_scene<opening_a_file>},
+    kind_of_operation{"`file::read_at`, `read_some`", "file::read_at", make_scene<reading_a_file>},
+    kind_of_operation{"`file::read_at`, `read_some`", "file::read_some", make_scene<reading_a_file_on>},
+    kind_of_operation{"`file::read_at`, `read_some`", "file::read_some of a FIFO", make_scene<reading_a_fifo>},
+    kind_of_operation{"`signal_set::wait()`", "signal_set::wait", make_scene<waiting_for_a_signal>},
+    kind_of_operation{"`sleep_for`, `sleep_until`", "sleep_until", make_scene<sleeping>, true},
+    kind_of_operation{"`sleep_for`, `sleep_until`", "sleep_for", make_scene<sleeping_long>, true},
+    kind_of_operation{"`yield()`", "yield", make_scene<yielding>, true},
+    kind_of_operation{"`mutex::lock()`", "mutex::lock", make_scene<locking>, true},
+    kind_of_operation{"`event::wait()`", "event::wait", make_scene<waiting_for_an_event, weir::reset_mode::manual>,
+                      true},
+    kind_of_operation{"`event::wait()`", "event::wait (automatic)",
+                      make_scene<waiting_for_an_event, weir::reset_mode::automatic>, true},
+    kind_of_operation{"`handle.join()`", "join_handle::join", make_scene<joining>, true},
+    kind_of_operation{"`group.join()`", "task_group::join", make_scene<joining_a_group>, true},
+    kind_of_operation{"`offload(fn)`", "offload", make_scene<offloading>},
+    kind_of_operation{"`offload(fn)`", "offload, queued", make_scene<offloading_later>},
 };
 
 }  // namespace
 
-std::span<const kind_of_operation> kinds_of_operations() { return all_kinds; }
+std::span<const kind_of_operation> basic_kinds() { return kinds; }
+
+std::span<const kind_of_operation> kinds_of_operations() {
+  static const std::vector<kind_of_operation> all = [] {
+    std::vector<kind_of_operation> joined;
+    for (const auto& part : {basic_kinds(), kinds_of_streams(), kinds_of_tasks(), kinds_of_sync()}) {
+      joined.insert(joined.end(), part.begin(), part.end());
+    }
+    return joined;
+  }();
+  return all;
+}
 
 }  // namespace test

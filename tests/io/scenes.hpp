@@ -33,6 +33,9 @@ class scene {
   /// Once it has begun, the operation is waited for; trigger() has to come.
   [[nodiscard]] virtual bool outlasts_its_stop() const { return false; }
 
+  /// No stop reaches it: trigger() has to come, and it completes.
+  [[nodiscard]] virtual bool ignores_stops() const { return false; }
+
   /// Makes what attempt() needs.
   virtual weir::task<> open() { co_return; }
   /// Awaits the operation directly under a scope with `token`: did it complete?
@@ -70,12 +73,24 @@ class scene {
 };
 
 struct kind_of_operation {
+  const char* row;  // of docs/contracts.md, by its first column
   const char* name;
   std::unique_ptr<scene> (*make)();
+  bool simulable = false;  // it needs nothing that is not there in a simulation
 };
+
+template <class Scene, auto... arguments>
+std::unique_ptr<scene> make_scene() {
+  return std::make_unique<Scene>(arguments...);
+}
 
 /// All of them.
 std::span<const kind_of_operation> kinds_of_operations();
+/// Its parts: what comes to a reactor, or has always been there; streams and files; tasks and scopes; channels.
+std::span<const kind_of_operation> basic_kinds();
+std::span<const kind_of_operation> kinds_of_streams();
+std::span<const kind_of_operation> kinds_of_tasks();
+std::span<const kind_of_operation> kinds_of_sync();
 
 /// A few nanoseconds for each step.
 void pass_time(unsigned steps);

@@ -100,6 +100,8 @@ class plain_socket {
   void set(int level, int option, const T& value) const {
     checked(::setsockopt(number_, level, option, &value, sizeof value), "setsockopt");
   }
+  /// The other end sees the end of the stream, and can still send.
+  void shutdown_write() const { checked(::shutdown(number_, SHUT_WR), "shutdown"); }
   /// Says good-bye: the other end sees the end of the stream.
   void close() noexcept {
     if (number_ >= 0) ::close(std::exchange(number_, -1));

@@ -1,0 +1,378 @@
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <array>
+#include <string>
+#include <string_view>
+
+#include <weir/io/buffered_reader.hpp>
+#include <weir/io/buffered_writer.hpp>
+#include <weir/io/copy.hpp>
+#include <weir/io/file.hpp>
+#include <weir/io/lines.hpp>
+#include <weir/io/read_exactly.hpp>
+#include <weir/io/write_all.hpp>
+
+#include "guarded_buffer.hpp"
+#include "scene_parts.hpp"
+#include "scenes.hpp"
+#include "streams.hpp"
+
+// What reads and writes through buffers, helpers and files.
+
+using weir::as_result;
+using weir::cancellation_token;
+using weir::task;
+using weir::tcp_stream;
+using weir::with_cancellation;
+
+namespace test {
+namespace {
+
+/// A stream that has nothing but the one operation that every stream has.
+class bare_stream {
+ public:
+  explicit bare_stream(tcp_stream& of) : stream_(of) {}
+  task<std::size_t> read_some(std::span<std::byte> into) {
+    const std::size_t n = co_await stream_.read_some(into);
+    moved += n;
+    co_return n;
+  }
+  task<std::size_t> write_some(std::span<const std::byte> from) {
+    const std::size_t n = co_await stream_.write_some(from);
+    moved += n;
+    co_return n;
+  }
+
+  std::size_t moved = 0;
+
+ private:
+  tcp_stream& stream_;
+};
+
+// ---- reading
+
+enum class reading_form : std::uint8_t { line_view, skip_line, until, exactly, some, peek, lines, copy };
+
+/// A text comes in two parts, and nothing of it is lost: what an operation has not delivered comes after it.
+class reading_a_text final : public scene {
+ public:
+  explicit reading_a_text(reading_form form) : form_(form), early_(form == reading_form::some ? 0 : 15) {}
+  task<> open() override {
+    c_.peer.send(bytes_of(text_.substr(0, early_)));
+    co_return;
+  }
+  task<bool> attempt(cancellation_token token) override {
+    switch (form_) {
+      case reading_form::line_view: {
+        auto r = co_await as_result(with_cancellation(token, reader_.read_line_view()));
+        if (!completed(r)) co_return false;
+        if (*r) delivered_ = std::string(**r) + "\n";
+        co_return true;
+      }
+      case reading_form::skip_line: {
+        auto r = co_await as_result(with_cancellation(token, reader_.skip_line()));
+        if (!completed(r)) co_return false;
+        delivered_ = text_.substr(0, *r);
+        co_return true;
+      }
+      case reading_form::until: {
+        auto r = co_await as_result(with_cancellation(token, reader_.read_until("second")));
+        if (!completed(r)) co_return false;
+        delivered_ = *r;
+        co_return true;
+      }
+      case reading_form::exactly: {
+        auto r = co_await as_result(with_cancellation(token, reader_.read_exactly(20)));
+        if (!completed(r)) co_return false;
+        delivered_ = *r;
+        co_return true;
+      }
+      case reading_form::some: {
+        std::array<std::byte, 20> into;
+        auto r = co_await as_result(with_cancellation(token, reader_.read_some(into)));
+        if (!completed(r)) co_return false;
+        delivered_ = text_in(std::span(into).first(*r));
+        co_return true;
+      }
+      case reading_form::peek: {
+        auto r = co_await as_result(with_cancellation(token, reader_.peek(20)));
+        if (!completed(r)) co_return false;
+        expect(r->size() >= 20 && text_.starts_with(text_in(*r)), "it shows something else");
+        co_return true;
+      }
+      case reading_form::lines: {
+        auto each = weir::lines(reader_);
+        auto r = co_await as_result(with_cancellation(token, each.next()));
+        if (!completed(r)) co_return false;
+        if (*r) delivered_ = **r + "\n";
+        co_return true;
+      }
+      case reading_form::copy: {
+        auto r = co_await as_result(with_cancellation(token, weir::copy(reader_, sink_)));
+        if (!completed(r)) co_return false;
+        expect(*r == text_.size() && sink_.text == text_, "it completed and is not at the end");
+        co_return true;
+      }
+    }
+    co_return false;
+  }
+  void trigger() override {
+    c_.peer.send(bytes_of(text_.substr(early_)));
+    c_.peer.shutdown_write();
+  }
+  task<> settle(bool completed) override {
+    if (form_ == reading_form::copy) delivered_ = sink_.text;
+    if (form_ == reading_form::skip_line && !completed) {
+      // It may have dropped a part of the line, and the next one goes on with the rest.
+      co_await reader_.skip_line();
+      delivered_ = text_.substr(0, text_.find('\n') + 1);
+    }
+    sink_.text.clear();
+    co_await weir::copy(reader_, sink_);
+    expect(delivered_ + sink_.text == text_, "bytes were lost, or came twice: \"" + delivered_ + sink_.text + "\"");
+    if (completed && form_ != reading_form::peek) expect(!delivered_.empty(), "it completed with nothing");
+  }
+
+ private:
+  static constexpr std::string_view text_ = "the first half and the second\nthe rest\n";
+  const reading_form form_;
+  const std::size_t early_;
+  connection c_ = connect_pair();
+  weir::buffered_reader<tcp_stream&> reader_{c_.stream};
+  slow_sink sink_;
+  std::string delivered_;
+};
+
+/// The helper, for streams that have no read_exactly of their own: what it took is not told, but the stream knows.
+class reading_exactly_from final : public scene {
+ public:
+  task<> open() override {
+    fill_pattern(sent_);
+    c_.peer.send(sent_.first(10));
+    co_return;
+  }
+  task<bool> attempt(cancellation_token token) override {
+    auto r = co_await as_result(with_cancellation(token, weir::read_exactly(from_, wanted_)));
+    co_return completed(r);
+  }
+  void trigger() override { c_.peer.send(sent_.last_from(10)); }
+  task<> settle(bool completed) override {
+    if (completed) expect(from_.moved == wanted_.size(), "it completed and has not filled the buffer");
+    expect(is_pattern(wanted_.first(from_.moved)), "it read something else");
+    guarded_buffer rest(sent_.size() - from_.moved);
+    co_await c_.stream.read_exactly(rest);
+    expect(is_pattern(rest, from_.moved), "bytes were lost");
+  }
+
+ private:
+  connection c_ = connect_pair();
+  bare_stream from_{c_.stream};
+  guarded_buffer sent_{100};
+  guarded_buffer wanted_{64};
+};
+
+// ---- writing
+
+class writing_all_to final : public sending {
+ public:
+  task<bool> attempt(cancellation_token token) override {
+    expected_ = bytes_.size();
+    auto r = co_await as_result(with_cancellation(token, weir::write_all(to_, bytes_)));
+    co_return completed(r);
+  }
+
+ private:
+  [[nodiscard]] std::size_t moved() const override { return to_.moved; }
+  bare_stream to_{c_.stream};
+};
+
+enum class writing_form : std::uint8_t { write, write_some };
+
+/// More than the buffer holds, which does not go through it.
+class writing_past_the_buffer final : public sending {
+ public:
+  explicit writing_past_the_buffer(writing_form form) : form_(form) {}
+  task<bool> attempt(cancellation_token token) override {
+    expected_ = bytes_.size();
+    if (form_ == writing_form::write) {
+      auto r = co_await as_result(with_cancellation(token, writer_.write(bytes_)));
+      co_return completed(r);
+    }
+    auto r = co_await as_result(with_cancellation(token, writer_.write_some(bytes_)));
+    if (!completed(r)) co_return false;
+    expect(*r == bytes_.size(), "it took another number of bytes");
+    co_return true;
+  }
+
+ private:
+  [[nodiscard]] std::size_t moved() const override { return writer_.bytes_taken(); }
+  const writing_form form_;
+  weir::buffered_writer<tcp_stream&> writer_{c_.stream, {.buffer = 16}};
+};
+
+/// Into a full buffer, which has to be written first: then the new piece has gone into it, or nothing of it.
+class writing_behind_the_buffer final : public sending {
+ public:
+  task<> open() override {
+    co_await sending::open();
+    co_await writer_.write(bytes_.first(held_));
+  }
+  task<bool> attempt(cancellation_token token) override {
+    auto r = co_await as_result(with_cancellation(token, writer_.write(bytes_.last_from(held_))));
+    co_return completed(r);
+  }
+  task<> settle(bool completed) override {
+    expect(writer_.bytes_taken() == (completed ? bytes_.size() - held_ : 0),
+           "it took a part, or nothing and completed");
+    expect(is_pattern(writer_.buffered(), moved()), "what is left is something else");
+    expected_ = moved();
+    co_await sending::settle(completed);
+    writer_.discard();
+  }
+
+ private:
+  [[nodiscard]] std::size_t moved() const override {
+    const std::size_t given = held_ + writer_.bytes_taken();
+    return given - writer_.buffered().size();
+  }
+  static constexpr std::size_t held_ = 100'000;
+  weir::buffered_writer<tcp_stream&> writer_{c_.stream, {.buffer = 110'000}};
+};
+
+// ---- files
+
+enum class file_form : std::uint8_t { write_at, write_some, write_all, sync, sync_data };
+
+class writing_a_file final : public scene {
+ public:
+  explicit writing_a_file(file_form form) : form_(form) {}
+  [[nodiscard]] completion completes() const override { return completion::by_itself; }
+  task<> open() override { file_ = co_await weir::file::open(path_.path(), weir::file_mode::read_write); }
+  task<bool> attempt(cancellation_token token) override {
+    switch (form_) {
+      case file_form::write_at: {
+        auto r = co_await as_result(with_cancellation(token, file_.write_at(news_, 0)));
+        co_return completed(r);
+      }
+      case file_form::write_some: {
+        auto r = co_await as_result(with_cancellation(token, file_.write_some(news_)));
+        co_return completed(r);
+      }
+      case file_form::write_all: {
+        auto r = co_await as_result(with_cancellation(token, file_.write_all(news_)));
+        co_return completed(r);
+      }
+      case file_form::sync: {
+        auto r = co_await as_result(with_cancellation(token, file_.sync()));
+        co_return completed(r);
+      }
+      case file_form::sync_data: {
+        auto r = co_await as_result(with_cancellation(token, file_.sync_data()));
+        co_return completed(r);
+      }
+    }
+    co_return false;
+  }
+  task<> settle(bool completed) override {
+    const bool writes = form_ < file_form::sync;
+    guarded_buffer content(1001);
+    const ssize_t size = ::pread(file_.native_handle(), content.data(), content.size(), 0);
+    expect(size == 1000, "the file has another size");
+    bool is_new = true;
+    for (const std::byte b : content.first(news_.size())) is_new = is_new && b == std::byte{'x'};
+    if (completed && writes) {
+      expect(is_new, "it completed and is not written");
+    } else {
+      expect(is_pattern(content.first(news_.size())), "it was written and did not complete");
+    }
+    expect(is_pattern(content.last_from(news_.size()).first(500), news_.size()), "the rest was written, too");
+    const bool moves = writes && form_ != file_form::write_at && completed;
+    expect(file_.position() == (moves ? news_.size() : 0), "the position is not where the bytes end");
+    co_return;
+  }
+
+ private:
+  const file_form form_;
+  temporary_file path_;
+  weir::file file_;
+  guarded_buffer news_{500, std::byte{'x'}};
+};
+
+/// Into a pipe that does not take everything.
+class writing_into_a_pipe final : public scene {
+ public:
+  writing_into_a_pipe() {
+    if (::pipe2(ends_.data(), O_CLOEXEC | O_NONBLOCK) != 0) throw std::system_error(errno, std::generic_category());
+    ::fcntl(ends_[1], F_SETPIPE_SZ, 4096);
+    file_ = weir::file::adopt(ends_[1], "the pipe");
+    fill_pattern(bytes_);
+  }
+  ~writing_into_a_pipe() override { ::close(ends_[0]); }
+  task<bool> attempt(cancellation_token token) override {
+    auto r = co_await as_result(with_cancellation(token, file_.write_all(bytes_)));
+    if (!completed(r)) co_return false;
+    expect(file_.bytes_written() == bytes_.size(), "it completed without everything");
+    co_return true;
+  }
+  void trigger() override { pump(); }
+  void pump() override {
+    for (;;) {
+      const ssize_t n = ::read(ends_[0], &received_[total_], received_.size() - total_);
+      if (n <= 0) return;
+      total_ += static_cast<std::size_t>(n);
+    }
+  }
+  task<> settle(bool) override {
+    pump();
+    expect(total_ == file_.bytes_written(), "another number of bytes was written than bytes_written() says");
+    expect(is_pattern(received_.first(total_)), "something else was written");
+    co_return;
+  }
+
+ private:
+  std::array<int, 2> ends_{};
+  weir::file file_;
+  guarded_buffer bytes_{20'000};
+  guarded_buffer received_{20'001};
+  std::size_t total_ = 0;
+};
+
+constexpr const char* line_row = "`buffered_reader::read_line`, `read_line_view`";
+constexpr const char* until_row = "`buffered_reader::read_until`, `read_exactly(size)`";
+constexpr const char* some_row = "`buffered_reader::read_some`, `peek`";
+constexpr const char* write_row = "`buffered_writer::write`, `write_some`";
+constexpr const char* file_row = "`file::write_at`, `write_some`";
+constexpr const char* sync_row = "`file::sync()`, `sync_data()`";
+constexpr const char* helper_row = "`read_exactly(from, span)`, `write_all(to, span)`";
+
+constexpr std::array kinds = {
+    kind_of_operation{line_row, "buffered_reader::read_line_view", make_scene<reading_a_text, reading_form::line_view>},
+    kind_of_operation{"`buffered_reader::skip_line`", "buffered_reader::skip_line",
+                      make_scene<reading_a_text, reading_form::skip_line>},
+    kind_of_operation{until_row, "buffered_reader::read_until", make_scene<reading_a_text, reading_form::until>},
+    kind_of_operation{until_row, "buffered_reader::read_exactly(size)",
+                      make_scene<reading_a_text, reading_form::exactly>},
+    kind_of_operation{some_row, "buffered_reader::read_some", make_scene<reading_a_text, reading_form::some>},
+    kind_of_operation{some_row, "buffered_reader::peek", make_scene<reading_a_text, reading_form::peek>},
+    kind_of_operation{"`lines(...).next()`", "lines", make_scene<reading_a_text, reading_form::lines>},
+    kind_of_operation{"`copy(from, to)`", "copy", make_scene<reading_a_text, reading_form::copy>},
+    kind_of_operation{helper_row, "read_exactly from any stream", make_scene<reading_exactly_from>},
+    kind_of_operation{helper_row, "write_all to any stream", make_scene<writing_all_to>},
+    kind_of_operation{write_row, "buffered_writer::write", make_scene<writing_past_the_buffer, writing_form::write>},
+    kind_of_operation{write_row, "buffered_writer::write_some",
+                      make_scene<writing_past_the_buffer, writing_form::write_some>},
+    kind_of_operation{write_row, "buffered_writer::write behind a full buffer", make_scene<writing_behind_the_buffer>},
+    kind_of_operation{file_row, "file::write_at", make_scene<writing_a_file, file_form::write_at>},
+    kind_of_operation{file_row, "file::write_some", make_scene<writing_a_file, file_form::write_some>},
+    kind_of_operation{"`file::write_all`", "file::write_all", make_scene<writing_a_file, file_form::write_all>},
+    kind_of_operation{"`file::write_all`", "file::write_all into a pipe", make_scene<writing_into_a_pipe>},
+    kind_of_operation{sync_row, "file::sync", make_scene<writing_a_file, file_form::sync>},
+    kind_of_operation{sync_row, "file::sync_data", make_scene<writing_a_file, file_form::sync_data>},
+};
+
+}  // namespace
+
+std::span<const kind_of_operation> kinds_of_streams() { return kinds; }
+
+}  // namespace test
