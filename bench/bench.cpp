@@ -42,6 +42,8 @@ constexpr const char* usage = R"(usage:
              [--operations N] [--repeats 9] [--smoke] [--check] [--json FILE]
       Tasks, turns, timers and uncontended locks on weir, beside the least that coroutines can
       cost, and beside Go and Tokio where Debian's packages of them are installed.
+  bench cancellation [--depths 1,3,10,30] [--tasks 20000] [--repeats 9] [--smoke] [--json FILE]
+      Stopping a task that waits, so many frames deep, beside an exception through the same frames.
   bench load --port PORT [--connections 64] [--size 64] [--depth 1] [--seconds 1]
              [--engine uring|epoll] [--json FILE]
       The load client alone, against any echo server on 127.0.0.1.
@@ -185,7 +187,7 @@ int run_load_command(const arguments& a) {
   return result.correct() ? 0 : 1;
 }
 
-/// Another program, because it counts allocations: it takes over.
+/// Another program, which weir is part of, or which counts allocations: it takes over.
 int become(const std::string& name, int argc, char** argv) {
   const std::string program = bench::sibling(name);
   std::vector<char*> arguments(argv + 1, argv + argc);
@@ -208,6 +210,7 @@ int main(int argc, char** argv) {
     if (command == "idle") return run_idle_command(parse(argc, argv));
     if (command == "sync") return become("sync_bench", argc, argv);
     if (command == "runtime") return become("runtime_bench", argc, argv);
+    if (command == "cancellation") return become("cancellation_bench", argc, argv);
     if (command == "load") return run_load_command(parse(argc, argv));
     if (command == "list") return list_servers();
     const bool asked = command == "help" || command == "--help" || command == "-h";
