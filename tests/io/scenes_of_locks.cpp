@@ -1,0 +1,210 @@
+#include "scenes.hpp"
+
+#include <array>
+#include <optional>
+#include <utility>
+
+#include <weir/sync/barrier.hpp>
+#include <weir/sync/condition_variable.hpp>
+#include <weir/sync/latch.hpp>
+#include <weir/sync/oneshot.hpp>
+#include <weir/sync/semaphore.hpp>
+#include <weir/sync/shared_mutex.hpp>
+#include <weir/sync/wait_group.hpp>
+
+// Locks, and what is counted.
+
+using weir::as_result;
+using weir::cancellation_token;
+using weir::task;
+using weir::with_cancellation;
+
+namespace test {
+namespace {
+
+class locking_shared final : public scene {
+ public:
+  explicit locking_shared(bool exclusive) : exclusive_(exclusive) {}
+  task<bool> attempt(cancellation_token token) override {
+    if (exclusive_) {
+      auto r = co_await as_result(with_cancellation(token, mutex_.lock()));
+      if (!completed(r)) co_return false;
+      writing_ = std::move(*r);
+    } else {
+      auto r = co_await as_result(with_cancellation(token, mutex_.lock_shared()));
+      if (!completed(r)) co_return false;
+      reading_ = std::move(*r);
+    }
+    co_return true;
+  }
+  void trigger() override { held_.unlock(); }
+  task<> settle(bool completed) override {
+    expect(static_cast<bool>(mutex_.try_lock()) == !completed, "it is held by nobody, or by somebody who has gone");
+    writing_ = {};
+    reading_ = {};
+    expect(static_cast<bool>(mutex_.try_lock()), "the lock was lost");
+    co_return;
+  }
+
+ private:
+  const bool exclusive_;
+  weir::shared_mutex mutex_;
+  weir::write_guard held_ = mutex_.try_lock();
+  weir::write_guard writing_;
+  weir::read_guard reading_;
+};
+
+class acquiring_permits final : public scene {
+ public:
+  task<bool> attempt(cancellation_token token) override {
+    auto r = co_await as_result(with_cancellation(token, semaphore_.acquire(2)));
+    if (!completed(r)) co_return false;
+    permit_ = std::move(*r);
+    co_return true;
+  }
+  void trigger() override { semaphore_.release(); }
+  task<> settle(bool completed) override {
+    expect(semaphore_.available() == (completed ? 0 : 2), "permits were taken, or lost");
+    permit_.release();
+    expect(semaphore_.available() == 2, "permits were lost");
+    co_return;
+  }
+
+ private:
+  weir::semaphore semaphore_{1};
+  weir::semaphore_permit permit_;
+};
+
+class waiting_for_a_condition final : public scene {
+ public:
+  task<bool> attempt(cancellation_token token) override {
+    auto guard = co_await mutex_.lock();
+    auto r = co_await as_result(with_cancellation(token, changed_.wait(guard)));
+    expect(guard && !mutex_.try_lock(), "it came back without the mutex");
+    co_return completed(r);
+  }
+  void trigger() override { pump(); }
+  void pump() override { changed_.notify_one(); }
+  task<> settle(bool) override {
+    expect(static_cast<bool>(mutex_.try_lock()), "somebody still has the mutex");
+    co_return;
+  }
+
+ private:
+  weir::mutex mutex_;
+  weir::condition_variable changed_;
+};
+
+class waiting_at_a_latch final : public scene {
+ public:
+  explicit waiting_at_a_latch(bool arrives) : latch_(arrives ? 2 : 1), arrives_(arrives) {}
+  task<bool> attempt(cancellation_token token) override {
+    if (arrives_) {
+      auto r = co_await as_result(with_cancellation(token, latch_.arrive_and_wait()));
+      co_return completed(r);
+    }
+    auto r = co_await as_result(with_cancellation(token, latch_.wait()));
+    co_return completed(r);
+  }
+  void trigger() override { latch_.count_down(); }
+  task<> settle(bool completed) override {
+    expect(latch_.try_wait() == (completed || !arrives_), "an arrival was lost, or not taken back");
+    co_return;
+  }
+
+ private:
+  weir::latch latch_;
+  const bool arrives_;
+};
+
+class waiting_for_tokens final : public scene {
+ public:
+  task<bool> attempt(cancellation_token token) override {
+    auto r = co_await as_result(with_cancellation(token, group_.wait()));
+    co_return completed(r);
+  }
+  void trigger() override { token_.done(); }
+  task<> settle(bool) override {
+    expect(group_.count() == 0, "a token was lost");
+    co_return;
+  }
+
+ private:
+  weir::wait_group group_;
+  weir::wait_group_token token_ = group_.add();
+};
+
+class arriving_at_a_barrier final : public scene {
+ public:
+  task<bool> attempt(cancellation_token token) override {
+    auto r = co_await as_result(with_cancellation(token, barrier_.arrive_and_wait()));
+    co_return completed(r);
+  }
+  void trigger() override { barrier_.drop(); }
+  task<> settle(bool) override {
+    const bool last = co_await barrier_.arrive_and_wait();
+    expect(last, "an arrival was not taken back, or counted in the next round");
+  }
+
+ private:
+  weir::barrier barrier_{2};
+};
+
+class receiving_once final : public scene {
+ public:
+  task<bool> attempt(cancellation_token token) override {
+    auto r = co_await as_result(with_cancellation(token, ends_.receiver.receive()));
+    if (!completed(r)) co_return false;
+    expect(*r == 7, "another value came");
+    co_return true;
+  }
+  void trigger() override { expect(ends_.sender.send(7), "nobody wants the value"); }
+  task<> settle(bool completed) override {
+    expect(ends_.receiver.try_receive().has_value() == !completed, "the value was lost, or is there twice");
+    co_return;
+  }
+
+ private:
+  weir::oneshot_ends<int> ends_ = weir::make_oneshot<int>();
+};
+
+class being_abandoned final : public scene {
+ public:
+  task<bool> attempt(cancellation_token token) override {
+    auto r = co_await as_result(with_cancellation(token, ends_.sender.abandoned()));
+    co_return completed(r);
+  }
+  void trigger() override { ends_.receiver.reset(); }
+  task<> settle(bool) override {
+    expect(ends_.sender.is_abandoned(), "the sender was not told");
+    co_return;
+  }
+
+ private:
+  weir::oneshot_ends<int> ends_ = weir::make_oneshot<int>();
+};
+
+constexpr const char* shared_mutex_row = "`shared_mutex::lock()`, `lock_shared()`";
+constexpr const char* zero_row = "`latch::wait()`, `wait_group::wait()`";
+
+constexpr std::array kinds = {
+    kind_of_operation{shared_mutex_row, "shared_mutex::lock", make_scene<locking_shared, true>, true},
+    kind_of_operation{shared_mutex_row, "shared_mutex::lock_shared", make_scene<locking_shared, false>, true},
+    kind_of_operation{"`semaphore::acquire(n)`", "semaphore::acquire", make_scene<acquiring_permits>, true},
+    kind_of_operation{"`condition_variable::wait(guard)`", "condition_variable::wait",
+                      make_scene<waiting_for_a_condition>, true},
+    kind_of_operation{zero_row, "latch::wait", make_scene<waiting_at_a_latch, false>, true},
+    kind_of_operation{zero_row, "wait_group::wait", make_scene<waiting_for_tokens>, true},
+    kind_of_operation{"`latch::arrive_and_wait()`", "latch::arrive_and_wait", make_scene<waiting_at_a_latch, true>,
+                      true},
+    kind_of_operation{"`barrier::arrive_and_wait()`", "barrier::arrive_and_wait", make_scene<arriving_at_a_barrier>,
+                      true},
+    kind_of_operation{"`oneshot_receiver::receive()`", "oneshot_receiver::receive", make_scene<receiving_once>, true},
+    kind_of_operation{"`oneshot_sender::abandoned()`", "oneshot_sender::abandoned", make_scene<being_abandoned>, true},
+};
+
+}  // namespace
+
+std::span<const kind_of_operation> kinds_of_locks() { return kinds; }
+
+}  // namespace test
