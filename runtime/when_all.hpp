@@ -1,7 +1,9 @@
 #pragma once
 
 #include <array>
+#include <functional>
 #include <optional>
+#include <ranges>
 #include <span>
 #include <tuple>
 #include <utility>
@@ -89,12 +91,13 @@ class [[nodiscard]] all_operation final : public operation_base, private all_cor
 template <class T>
 class [[nodiscard]] all_range_operation final : public operation_base, private all_core {
  public:
-  using value_type = std::conditional_t<std::is_void_v<T>, void, std::vector<non_void_t<T>>>;
+  // A vector has no references.
+  using element =
+      std::conditional_t<std::is_reference_v<T>, std::reference_wrapper<std::remove_reference_t<T>>, non_void_t<T>>;
+  using value_type = std::conditional_t<std::is_void_v<T>, void, std::vector<element>>;
 
-  explicit all_range_operation(std::vector<task<T>>&& tasks) {
-    children_.reserve(tasks.size());
-    for (task<T>& t : tasks) children_.emplace_back(std::move(t));
-  }
+  template <class R>
+  explicit all_range_operation(std::in_place_t, R& tasks) : children_(embed_all<T>(tasks)) {}
   all_range_operation(all_range_operation&& other) noexcept
       : operation_base(), all_core(), children_(std::move(other.children_)) {}
   ~all_range_operation() = default;
@@ -145,11 +148,12 @@ auto when_all(Ops&&... ops) {
   return detail::all_operation<detail::operation_value_t<Ops>...>(detail::as_task(std::move(ops))...);
 }
 
-/// The same for any number of tasks of one type: completes with a vector of their values in the order given, or with
-/// nothing for task<void>.
-template <class T>
-auto when_all(std::vector<task<T>> tasks) {
-  return detail::all_range_operation<T>(std::move(tasks));
+/// The same for any number of tasks of one type, also none, in a range that is given away (`std::move(tasks)`):
+/// completes with a vector of their values in the order given (std::reference_wrapper for references), or with nothing
+/// for task<void>.
+template <detail::range_of_tasks R>
+auto when_all(R&& tasks) {
+  return detail::all_range_operation<detail::task_value_of<R>>(std::in_place, tasks);
 }
 
 }  // namespace weir

@@ -1,7 +1,12 @@
 #pragma once
 
+#include <cstddef>
+#include <span>
+#include <stdexcept>
 #include <tuple>
+#include <type_traits>
 #include <utility>
+#include <vector>
 
 #include "detail/embedded_strand.hpp"
 #include "detail/group_core.hpp"
@@ -9,6 +14,18 @@
 #include "indexed_result.hpp"
 
 namespace weir {
+
+/// Which of a range of tasks was first, and its value: what when_any of a range completes with.
+template <class T>
+struct first_result {
+  std::size_t index;  ///< in the order given, from 0
+  T value;            ///< a reference when the tasks have one
+};
+template <>
+struct first_result<void> {
+  std::size_t index;
+};
+
 namespace detail {
 
 class any_core : public group_core {
@@ -79,6 +96,43 @@ class [[nodiscard]] any_operation final : public operation_base, private any_cor
   std::tuple<embedded_strand<Ts>...> children_;
 };
 
+template <class T>
+class [[nodiscard]] any_range_operation final : public operation_base, private any_core {
+ public:
+  using value_type = first_result<T>;
+
+  template <class R>
+  explicit any_range_operation(std::in_place_t, R& tasks) : children_(embed_all<T>(tasks)) {
+    if (children_.empty()) throw std::invalid_argument("weir: when_any of no tasks, of which none can ever be first");
+  }
+  any_range_operation(any_range_operation&& other) noexcept
+      : operation_base(), any_core(), children_(std::move(other.children_)) {}
+  ~any_range_operation() = default;
+
+  bool ready(const await_context&) const noexcept { return false; }
+  std::coroutine_handle<> start(const await_context& context) {
+    begin(context);
+    for (auto& child : std::span(children_).subspan(1)) add(child, child.root());
+    return run(children_.front(), children_.front().root());
+  }
+  value_type resume() {
+    end();
+    const auto index = static_cast<std::size_t>(static_cast<const embedded_strand<T>*>(winner()) - children_.data());
+    if constexpr (std::is_void_v<T>) {
+      children_[index].take();
+      return value_type{index};
+    } else {
+      return value_type{index, children_[index].take()};
+    }
+  }
+  result<value_type> resume_result() noexcept {
+    return capture<value_type>([this] { return resume(); });
+  }
+
+ private:
+  std::vector<embedded_strand<T>> children_;
+};
+
 }  // namespace detail
 
 /// Runs all operations at once, each as a strand of its own. The first to end, by value or by exception, decides: the
@@ -89,6 +143,13 @@ template <detail::operation... Ops>
   requires(sizeof...(Ops) > 0 && (!std::is_lvalue_reference_v<Ops> && ...))
 auto when_any(Ops&&... ops) {
   return detail::any_operation<detail::operation_value_t<Ops>...>(detail::as_task(std::move(ops))...);
+}
+
+/// The same for any number of tasks of one type, in a range that is given away (`std::move(tasks)`): completes with a
+/// first_result. Throws std::invalid_argument when there is none. Allocates one block for all of them.
+template <detail::range_of_tasks R>
+auto when_any(R&& tasks) {
+  return detail::any_range_operation<detail::task_value_of<R>>(std::in_place, tasks);
 }
 
 }  // namespace weir

@@ -1,7 +1,9 @@
 #pragma once
 
 #include <exception>
+#include <ranges>
 #include <utility>
+#include <vector>
 
 #include "../task.hpp"
 #include "group_core.hpp"
@@ -37,5 +39,20 @@ class embedded_strand final : public strand {
   task<T> body_;
   bool ended_ = false;  // by return or throw: there is something to take
 };
+
+/// A container of tasks that is given away: an rvalue, and no view of what belongs to somebody else.
+template <class R>
+concept range_of_tasks = std::ranges::input_range<R> && !std::is_lvalue_reference_v<R> && !std::ranges::view<R> &&
+                         is_task<std::ranges::range_value_t<R>>;
+template <range_of_tasks R>
+using task_value_of = typename std::ranges::range_value_t<R>::value_type;
+
+template <class T, class R>
+std::vector<embedded_strand<T>> embed_all(R& tasks) {
+  std::vector<embedded_strand<T>> children;
+  if constexpr (std::ranges::sized_range<R>) children.reserve(std::ranges::size(tasks));
+  for (task<T>& t : tasks) children.emplace_back(std::move(t));
+  return children;
+}
 
 }  // namespace weir::detail

@@ -1,3 +1,7 @@
+#include <array>
+#include <deque>
+#include <functional>
+
 #include "support.hpp"
 
 using test::simulate;
@@ -44,6 +48,35 @@ TEST_CASE("when_all of a vector completes with values in the order given; of an 
     std::vector<weir::task<int>> none;
     const std::vector<int> nothing = co_await weir::when_all(std::move(none));
     CHECK(nothing.empty());
+  });
+}
+
+TEST_CASE("when_all of a range: references, move-only values, and containers of other kinds") {
+  simulate([]() -> weir::task<> {
+    std::array<int, 3> values{1, 2, 3};
+    auto reference = [&](std::size_t i) -> weir::task<int&> {
+      co_await weir::sleep_for((4 - i) * 1ms);
+      co_return values[i];
+    };
+    std::vector<weir::task<int&>> references;
+    for (std::size_t i = 0; i < 3; ++i) references.push_back(reference(i));
+    auto same = co_await weir::when_all(std::move(references));
+    static_assert(std::is_same_v<decltype(same), std::vector<std::reference_wrapper<int>>>);
+    for (int& value : same) value *= 10;
+    CHECK(values == std::array{10, 20, 30});
+
+    std::deque<weir::task<std::unique_ptr<int>>> owning;
+    for (int i = 0; i < 3; ++i) owning.push_back(test::after(i * 1ms, std::make_unique<int>(i)));
+    const auto owned = co_await weir::when_all(std::move(owning));
+    REQUIRE(owned.size() == 3);
+    CHECK(*owned[2] == 2);
+
+    std::array<weir::task<>, 2> pair{test::nap(1ms), test::nap(2ms)};
+    co_await weir::when_all(std::move(pair));
+    std::vector<weir::task<>> none;
+    co_await weir::when_all(std::move(none));
+    const auto r = co_await weir::as_result(weir::when_all(std::vector<weir::task<int&>>()));
+    CHECK(r.has_value());
   });
 }
 

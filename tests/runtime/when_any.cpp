@@ -1,3 +1,8 @@
+#include <algorithm>
+#include <deque>
+#include <stdexcept>
+#include <string>
+
 #include "support.hpp"
 
 using test::simulate;
@@ -30,6 +35,78 @@ TEST_CASE("when_any: move-only values, references, and a single operation") {
     r.get<0>() = 4;
     CHECK(x == 4);
   });
+}
+
+TEST_CASE("when_any of a range tells which was first, and gives its value") {
+  test::log seen;
+  simulate([&]() -> weir::task<> {
+    std::vector<weir::task<int>> tasks;
+    auto guarded = [&](int i) -> weir::task<int> {
+      const test::mark here(seen, std::to_string(i));
+      co_await weir::sleep_for(std::chrono::milliseconds(10 - i));
+      co_return i;
+    };
+    for (int i = 0; i < 5; ++i) tasks.push_back(guarded(i));
+    const auto first = co_await weir::when_any(std::move(tasks));
+    static_assert(std::is_same_v<decltype(first), const weir::first_result<int>>);
+    CHECK(first.index == 4);
+    CHECK(first.value == 4);
+    CHECK(weir::now() == weir::time_point() + 6ms);
+    CHECK(seen.size() == 5);
+
+    std::deque<weir::task<>> naps;
+    naps.push_back(test::nap(1h));
+    naps.push_back(test::nap(1ms));
+    const auto nothing = co_await weir::when_any(std::move(naps));
+    CHECK(nothing.index == 1);
+
+    int x = 0;
+    auto reference = [&]() -> weir::task<int&> { co_return x; };
+    std::vector<weir::task<int&>> references;
+    references.push_back(reference());
+    const auto same = co_await weir::when_any(std::move(references));
+    same.value = 7;
+    CHECK(x == 7);
+
+    std::vector<weir::task<std::unique_ptr<int>>> owning;
+    owning.push_back(test::after(2ms, std::make_unique<int>(1)));
+    owning.push_back(test::after(1ms, std::make_unique<int>(2)));
+    auto owned = co_await weir::when_any(std::move(owning));
+    const std::unique_ptr<int> mine = std::move(owned.value);
+    CHECK(*mine == 2);
+
+    CHECK_THROWS_AS(static_cast<void>(weir::when_any(std::vector<weir::task<>>())), std::invalid_argument);
+  });
+}
+
+TEST_CASE("when_any of a range: the first failure decides, a stop stops and joins all, late failures are reported") {
+  test::unobserved errors;
+  test::log seen;
+  test::simulate_reporting([&]() -> weir::task<> {
+    auto late = []() -> weir::task<int> {
+      co_await weir::shielded(weir::sleep_for(5ms));
+      throw std::runtime_error("late");
+    };
+    std::vector<weir::task<int>> failing;
+    failing.push_back(late());
+    failing.push_back(test::fail_after(1ms, "first"));
+    const auto failed = co_await weir::as_result(weir::when_any(std::move(failing)));
+    CHECK(test::unobserved::what(failed.exception()) == "first");
+    std::vector<weir::task<>> waiting;
+    waiting.push_back(test::stuck(seen, "a"));
+    waiting.push_back(test::stuck(seen, "b"));
+    const auto stopped = co_await weir::as_result(weir::with_timeout(1ms, weir::when_any(std::move(waiting))));
+    CHECK(stopped.error() == std::errc::timed_out);
+    std::sort(seen.begin(), seen.end());
+    CHECK(seen == test::log{"a!", "b!"});
+    std::vector<weir::task<>> never;
+    never.push_back(test::nap(1h));
+    {
+      const auto unawaited = weir::when_any(std::move(never));
+      static_cast<void>(unawaited);
+    }
+  });
+  CHECK(errors.take() == test::log{"late"});
 }
 
 TEST_CASE("the first to end decides, even by an exception") {
