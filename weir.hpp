@@ -30,6 +30,7 @@
 #include "runtime/dump_tasks.hpp"
 #include "runtime/errors.hpp"
 #include "runtime/offload.hpp"
+#include "runtime/offload_abandonable.hpp"
 #include "runtime/result.hpp"
 #include "runtime/runtime.hpp"
 #include "runtime/shielded.hpp"

@@ -3,7 +3,9 @@
 #include <array>
 #include <atomic>
 #include <coroutine>
+#include <memory>
 #include <optional>
+#include <thread>
 #include <vector>
 
 #include <weir/sync/event.hpp>
@@ -211,6 +213,24 @@ class awaiting_any final : public gated {
   }
 };
 
+class awaiting_any_of_a_vector final : public gated {
+ public:
+  awaiting_any_of_a_vector() : gated(3) {}
+  task<bool> attempt(cancellation_token token) override {
+    std::vector<task<int>> tasks;
+    for (int i = 0; i < expected_; ++i) tasks.push_back(waits());
+    auto r = co_await as_result(with_cancellation(token, weir::when_any(std::move(tasks))));
+    expect(inside_ == 0, "it was left before its operands had ended");
+    if (!completed(r)) co_return false;
+    expect(r->value == 42, "another value came");
+    co_return true;
+  }
+  task<> settle(bool completed) override {
+    expect(completed == (ended_ != 0), "one had ended and it was stopped, or it completed without one");
+    co_await gated::settle(completed);
+  }
+};
+
 enum class scope_kind : std::uint8_t { timeout, deadline, cancellation, result };
 
 /// Inside a scope that does not end it: the stop from outside goes past.
@@ -337,6 +357,25 @@ class awaiting_what_is_foreign final : public scene {
   door door_;
 };
 
+/// The function runs while it is cancelled, and is left to itself.
+class offloading_what_may_hang final : public scene {
+ public:
+  task<bool> attempt(cancellation_token token) override {
+    const auto function = [may_end = may_end_] {
+      while (!*may_end) std::this_thread::yield();
+      return 42;
+    };
+    auto r = co_await as_result(with_cancellation(token, weir::offload_abandonable(function)));
+    if (!completed(r)) co_return false;
+    expect(*r == 42, "another value came");
+    co_return true;
+  }
+  void trigger() override { *may_end_ = true; }
+
+ private:
+  std::shared_ptr<std::atomic<bool>> may_end_ = std::make_shared<std::atomic<bool>>(false);
+};
+
 class ticking final : public scene {
  public:
   [[nodiscard]] completion completes() const override { return completion::by_itself; }
@@ -379,6 +418,7 @@ constexpr std::array kinds = {
     kind_of_operation{"`when_all(ops...)`", "when_all", make_scene<awaiting_all>, true},
     kind_of_operation{"`when_all(ops...)`", "when_all of a vector", make_scene<awaiting_a_vector>, true},
     kind_of_operation{"`when_any(ops...)`", "when_any", make_scene<awaiting_any>, true},
+    kind_of_operation{"`when_any(ops...)`", "when_any of a vector", make_scene<awaiting_any_of_a_vector>, true},
     kind_of_operation{timeout_row, "with_timeout", make_scene<inside_a_scope, scope_kind::timeout>, true},
     kind_of_operation{timeout_row, "with_deadline", make_scene<inside_a_scope, scope_kind::deadline>, true},
     kind_of_operation{"`with_cancellation(token, op)`", "with_cancellation",
@@ -389,6 +429,7 @@ constexpr std::array kinds = {
     kind_of_operation{"`checkpoint()`", "checkpoint", make_scene<checking>, true},
     kind_of_operation{"an awaitable of another library", "a foreign awaitable", make_scene<awaiting_what_is_foreign>,
                       true},
+    kind_of_operation{"`offload_abandonable(fn)`", "offload_abandonable", make_scene<offloading_what_may_hang>},
     kind_of_operation{"`interval::tick()`", "interval::tick", make_scene<ticking>, true},
 };
 
