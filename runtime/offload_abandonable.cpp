@@ -1,5 +1,7 @@
 #include "offload_abandonable.hpp"
 
+#include <utility>
+
 #include "detail/worker.hpp"
 
 namespace weir::detail {
@@ -11,7 +13,12 @@ constexpr unsigned most_threads = 64;
 
 /// Never destroyed: its threads may be inside a call when the process ends.
 offload_pool& abandonable_pool() {
-  static offload_pool* const pool = new offload_pool(most_threads);
+  static offload_pool* const pool = [] {
+    offload_pool::options how;
+    how.most_threads = most_threads;
+    how.name = "weir";
+    return new offload_pool(std::move(how));
+  }();
   return *pool;
 }
 
