@@ -8,19 +8,22 @@ namespace detail {
 
 bool sleep_operation::ready(const await_context& context) noexcept {
   const time_point now = clock::now();
-  if (relative_) due_ = add_saturated(now, length_);
-  past_ = due_ <= now;
+  past_ = fix_due(now) <= now;
   return past_ && may_complete_now(context);
 }
 
-time_point sleep_operation::fix_due() noexcept {
-  if (std::exchange(relative_, false)) due_ = add_saturated(clock::now(), length_);
-  return due_;
+time_point sleep_operation::fix_due(time_point now) noexcept {
+  if (relative_) {
+    time_ = add_saturated(now, time_).time_since_epoch();
+    relative_ = false;
+  }
+  return due();
 }
 
 bool sleep_operation::arm_case(case_link link) noexcept {
-  in_select_ = link;
-  return arm_timer(*this, fix_due());
+  in_select_ = link.in;
+  case_index_ = static_cast<std::uint32_t>(link.index);
+  return arm_timer(*this, relative_ ? fix_due(clock::now()) : due());
 }
 
 void sleep_operation::fire() noexcept {
@@ -29,7 +32,7 @@ void sleep_operation::fire() noexcept {
     return;
   }
   // The select does not go on before settle(): it retires the timer first.
-  if (in_select_.claim()) in_select_.in->fulfil(false);
+  if (in_select_->claim(case_index_)) in_select_->fulfil(false);
   settle();
 }
 
@@ -45,7 +48,7 @@ std::coroutine_handle<> sleep_operation::start(const await_context& context) noe
     return std::noop_coroutine();
   }
   // A cancellation may come before the timer is armed: then arm_timer says so, and the stop is ours to complete.
-  if (begin(context) && !arm_timer(*this, due_)) complete_stopped();
+  if (begin(context) && !arm_timer(*this, due())) complete_stopped();
   return std::noop_coroutine();
 }
 

@@ -15,8 +15,8 @@ class [[nodiscard]] sleep_operation final : public operation_base, public leaf, 
  public:
   using value_type = void;
 
-  explicit sleep_operation(duration length) noexcept : length_(length), relative_(true) {}
-  explicit sleep_operation(time_point due) noexcept : due_(due) {}
+  explicit sleep_operation(duration length) noexcept : relative_(true), time_(length) {}
+  explicit sleep_operation(time_point due) noexcept : relative_(false), time_(due.time_since_epoch()) {}
   sleep_operation(const sleep_operation&) = default;
   ~sleep_operation() = default;
 
@@ -31,8 +31,8 @@ class [[nodiscard]] sleep_operation final : public operation_base, public leaf, 
 
   // The selectable protocol.
   bool try_commit() noexcept {
-    const time_point due = fix_due();  // before the clock is read again: a sleep of no length is due at once
-    return due <= clock::now();
+    const time_point now = clock::now();
+    return fix_due(now) <= now;
   }
   bool arm_case(case_link link) noexcept;
   void withdraw_case() noexcept { retire_timer(*this); }
@@ -40,16 +40,18 @@ class [[nodiscard]] sleep_operation final : public operation_base, public leaf, 
 
  private:
   void fire() noexcept override;
-  time_point fix_due() noexcept;
+  [[nodiscard]] time_point due() const noexcept { return time_point(time_); }
+  time_point fix_due(time_point now) noexcept;
   void request_stop(cancellation_cause) noexcept override {
     if (cancel_timer(*this) == timer_cancel::removed) complete_stopped();
   }
 
-  duration length_{};
-  time_point due_{};
-  bool relative_ = false;  // due_ is not known yet
-  bool past_ = false;      // it was time when it began
-  case_link in_select_;
+  // There is one of these in the frame of each task that sleeps: the small members first, in the timer's last word.
+  bool relative_ : 1;             // time_ is a length; otherwise when it is due
+  bool past_ : 1 = false;         // it was time when it began
+  std::uint32_t case_index_ = 0;  // in in_select_
+  selection* in_select_ = nullptr;
+  duration time_;
 };
 
 class [[nodiscard]] yield_operation final : public operation_base, public leaf {

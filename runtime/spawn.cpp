@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <stdexcept>
-#include <utility>
 
 #include "detail/worker.hpp"
 
@@ -36,7 +35,7 @@ void spawned_base::drop_handle() noexcept {
 }
 
 void spawned_base::free() noexcept {
-  if (!requested_ || one_gone_.exchange(true, std::memory_order_acq_rel)) delete this;
+  if (!outside_requested() || one_gone_.exchange(true, std::memory_order_acq_rel)) delete this;
 }
 
 void spawned_base::requested_outside() noexcept {
@@ -84,9 +83,7 @@ void spawned_base::cancel_from_handle() noexcept {
     state().request(cancellation_cause::requested);
     return;
   }
-  // The handle's, until it goes: the request may be delivered at once.
-  const bool before = std::exchange(requested_, true);
-  if (!request_outside()) requested_ = before;
+  request_outside();
 }
 
 }  // namespace weir::detail

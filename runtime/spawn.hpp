@@ -42,8 +42,10 @@ class spawned_base : public strand {
   wait_answer wait(leaf& waiting, const runtime_core* in) noexcept {
     leaf* found = nullptr;
     // Compared before anything is asked of it: when the task has ended, its runtime may have gone.
-    joined_here_ = in == env().runtime && !is_shared(*in);
-    if (joined_here_) {
+    const bool here = in == env().runtime && !is_shared(*in);
+    // Not written again as it is: the task's worker may have seen a leaf that has withdrawn, and be reading it.
+    if (joined_here_ != here) joined_here_ = here;
+    if (here) {
       found = link_.load(std::memory_order_relaxed);
       if (!found) {
         link_.store(&waiting, std::memory_order_relaxed);
@@ -95,11 +97,9 @@ class spawned_base : public strand {
   void free() noexcept;
   void requested_outside() noexcept final;
 
-  // A request from outside holds the record, too, while it is under way.
-  bool requested_ = false;  // by the handle, before it goes
-  std::atomic<bool> one_gone_{false};
-
-  bool joined_here_ = false;  // link_ was written by the task's only worker, which is to write it next
+  // Four small members: they stand in the last word of the strand.
+  std::atomic<bool> one_gone_{false};  // of the record and of a request from outside, which holds it while under way
+  bool joined_here_ = false;           // link_ was written by the task's only worker, which is to write it next
 
  protected:
   cancellation_cause stopped_because_ = cancellation_cause::none;
@@ -120,6 +120,11 @@ class spawned : public spawned_base {
 
   [[nodiscard]] promise_base& root() noexcept final { return body_.root(); }
 
+  /// Once it is done(): whether take_result() would be no failure. Enough where there is no value.
+  bool take_success() noexcept {
+    observed_ = true;
+    return stopped_because_ == cancellation_cause::none && !exception_;
+  }
   /// Once it is done().
   result<T> take_result() noexcept {
     observed_ = true;
@@ -224,7 +229,13 @@ class [[nodiscard]] join_operation final : public operation_base, public leaf {
     }
     return std::noop_coroutine();
   }
-  T resume() { return resume_result().value(); }
+  T resume() {
+    finish();
+    if constexpr (std::is_void_v<T>) {
+      if (target_->take_success()) return;
+    }
+    return target_->take_result().value();
+  }
   result<T> resume_result() noexcept {
     finish();
     return target_->take_result();

@@ -28,16 +28,16 @@ void strand::deliver() noexcept {
     group.arriving_.fetch_sub(1, std::memory_order_acq_rel);
     schedule_arrived(root());
   }
+  if ((what & request) == 0) return;
   // Nobody is told when it has ended meanwhile.
-  if ((what & request) != 0) state_.request(cancellation_cause::requested);
-  if ((what & arrival) == 0) requested_outside();
+  state_.request(cancellation_cause::requested);
+  requested_outside();
 }
 
-bool strand::request_outside() noexcept {
-  // Nobody else posts it: the arrival has been delivered, and further requests end here.
-  if (outside_.fetch_or(request, std::memory_order_acq_rel) != 0) return false;
+void strand::request_outside() noexcept {
+  // Nobody else posts it: the arrival brings the request along or has been delivered, and further requests end here.
+  if (outside_.fetch_or(request, std::memory_order_acq_rel) != 0) return;
   post(first_worker(*env_.runtime), *this);
-  return true;
 }
 
 // ---- group_core

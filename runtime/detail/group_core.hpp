@@ -39,9 +39,12 @@ class strand : public boundary, public list_hook, public message {
   virtual void harvest_stopped() noexcept = 0;
   /// The strand is out of its group: the last call that it gets.
   virtual void release() noexcept = 0;
-  /// Stops the strand from outside of its single-worker runtime. True: requested_outside() will be called there, until
-  /// when the strand must live; false: somebody has done so, or its arrival brings it along.
-  bool request_outside() noexcept;
+  /// Stops the strand from outside of its single-worker runtime, once for good: requested_outside() will be called
+  /// there, once, until when the strand must live.
+  void request_outside() noexcept;
+  [[nodiscard]] bool outside_requested() const noexcept {
+    return (outside_.load(std::memory_order_acquire) & request) != 0;
+  }
   virtual void requested_outside() noexcept {}
   /// Once it has ended: the group has its exception and will rethrow it. Any other is nobody's yet.
   [[nodiscard]] bool failure_kept() const noexcept { return failure_kept_; }

@@ -31,11 +31,12 @@ class timer : public list_hook {
   virtual void fire() noexcept = 0;
 
   enum class phase : std::uint8_t { idle, armed, firing, fired, withdrawn };
+  timer_wheel* wheel_ = nullptr;
+  std::uint64_t due_ = 0;  // microseconds on the wheel's scale, rounded up
+  // Last: a derived class puts its own small members into the same word.
   std::atomic<phase> phase_{phase::idle};
   std::uint8_t level_ = 0;
   std::uint8_t slot_ = 0;
-  timer_wheel* wheel_ = nullptr;
-  std::uint64_t due_ = 0;  // microseconds on the wheel's scale, rounded up
 };
 
 enum class timer_cancel : std::uint8_t {

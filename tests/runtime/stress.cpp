@@ -584,6 +584,37 @@ TEST_CASE("stress: a task ends just when it is joined, and when it is cancelled 
   weir::run(main(), {.workers = 2});
 }
 
+TEST_CASE("stress: tasks of one runtime join, cancel and drop the handles of another's, each on its own worker") {
+  weir::runtime works({.workers = 1});
+  weir::runtime waits({.workers = 1, .confined = true});
+  const int rounds = test::scaled(4'000, 1'000);
+  auto work = [](int i) -> weir::task<int> {
+    const test::counted guard;
+    if (i % 3 != 0) co_await weir::yield();
+    if (i % 7 == 0) co_await weir::sleep_for(1h);
+    co_return i;
+  };
+  auto watch = [](weir::join_handle<int> handle, int i) -> weir::task<int> {
+    if (i % 7 == 0) handle.request_cancellation();
+    if (i % 5 == 0) co_return i;  // dropped
+    if (i % 4 == 0) {
+      auto first = co_await weir::as_result(weir::with_timeout(1us, handle.join()));
+      if (first) co_return *first;
+    }
+    const auto r = co_await weir::as_result(handle.join());
+    co_return r ? *r : i;
+  };
+  auto main = [&]() -> weir::task<> {
+    for (int i = 0; i < rounds; ++i) {
+      auto watcher = weir::spawn(watch, works.spawn(work, i), i);
+      if (co_await watcher.join() != i) FAIL("another task's value");
+    }
+  };
+  waits.block_on(main());
+  CHECK(works.shutdown().complete);
+  CHECK(test::counted::alive == 0);
+}
+
 TEST_CASE("stress: a timer fires just when its task is cancelled from another thread") {
   rival other;
   dice d(13);
