@@ -57,11 +57,17 @@ runtime::~runtime() {
 
 shutdown_report runtime::shutdown(const shutdown_options& options) { return core_->shut_down(options); }
 std::string runtime::dump_tasks() const { return core_->describe_tasks(std::chrono::seconds(1)); }
+runtime_counters runtime::counters() const { return core_->counters(); }
 void runtime::require_open(const char* what) const { core_->require_open(what); }
 
 std::string dump_tasks() {
   detail::worker* const here = detail::current_worker();
   return here ? here->core().describe_tasks(std::chrono::seconds(1)) : std::string();
+}
+
+runtime_counters counters() {
+  detail::worker* const here = detail::current_worker();
+  return here ? here->core().counters() : runtime_counters{};
 }
 
 unsigned runtime::workers() const noexcept { return static_cast<unsigned>(core_->worker_count()); }

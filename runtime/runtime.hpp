@@ -9,6 +9,7 @@
 #include <type_traits>
 #include <utility>
 
+#include "counters.hpp"
 #include "detail/embedded_strand.hpp"
 #include "detail/reactor.hpp"
 #include "spawn.hpp"
@@ -201,6 +202,9 @@ class runtime {
 
   /// What every task of this runtime does now: see weir::dump_tasks(). Any thread.
   [[nodiscard]] std::string dump_tasks() const;
+
+  /// What its workers have done so far: see weir::counters(). Any thread.
+  [[nodiscard]] runtime_counters counters() const;
 
   [[nodiscard]] unsigned workers() const noexcept;
   /// What was chosen: uring or epoll (simulated in a simulation).

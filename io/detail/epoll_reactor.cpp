@@ -94,6 +94,7 @@ int epoll_reactor::register_target(const io_leaf& op) noexcept {
     }
   }
   epoll_event event{};
+  counters_.calls.add();
   event.events = interest;
   event.data.u64 = tag_of(target.number(), target.serial());
   if (epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, target.number(), &event) != 0) {
@@ -115,6 +116,7 @@ int epoll_reactor::register_target(const io_leaf& op) noexcept {
 int epoll_reactor::attempt(io_leaf& op, watch* known) noexcept {
   int result = 0;
   do {
+    counters_.calls.add();
     result = op.attempt();
   } while (result == -EINTR);
   if (known && (result == -EAGAIN || (result > 0 && known->short_is_empty && op.drained(result)))) {
@@ -139,6 +141,8 @@ bool epoll_reactor::try_now(io_operation& operation, int& result) noexcept {
     if (!known) static_cast<void>(register_target(op));
     return false;
   }
+  counters_.started.add();
+  counters_.completed.add();
   result = attempted;
   return true;
 }
@@ -146,6 +150,7 @@ bool epoll_reactor::try_now(io_operation& operation, int& result) noexcept {
 void epoll_reactor::submit(io_operation& operation) noexcept {
   auto& op = static_cast<io_leaf&>(operation);
   ++in_flight_;
+  counters_.started.add();
   if (op.needs() == readiness::blocking) {
     submit_blocking(op);
     return;
@@ -232,6 +237,7 @@ void epoll_reactor::complete_later(io_leaf& op, int result) noexcept {
 void epoll_reactor::complete(io_leaf& op, int result) noexcept {
   op.where = io_leaf::place::nowhere;
   --in_flight_;
+  counters_.completed.add();
   op.completed(result, 0);
 }
 
@@ -285,6 +291,7 @@ int epoll_reactor::wait_in_kernel(void* events, int most, time_point deadline) c
 
 void epoll_reactor::collect(time_point deadline) noexcept {
   std::array<epoll_event, most_events> events;  // NOLINT(cppcoreguidelines-pro-type-member-init): the kernel fills it
+  counters_.calls.add();
   const int count = wait_in_kernel(events.data(), most_events, deadline);
   // Interrupted by a signal (-1): the caller comes again.
   for (int i = 0; i < count; ++i) {

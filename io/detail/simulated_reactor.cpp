@@ -48,6 +48,8 @@ bool simulated_reactor::try_now(io_operation& operation, int& result) noexcept {
   const int attempted = op.simulate(kernel_);
   if (attempted == -EAGAIN) return false;
   note(kernel_, op, attempted);
+  counters_.started.add();
+  counters_.completed.add();
   result = attempted;
   return true;
 }
@@ -55,6 +57,7 @@ bool simulated_reactor::try_now(io_operation& operation, int& result) noexcept {
 void simulated_reactor::submit(io_operation& operation) noexcept {
   auto& op = static_cast<io_leaf&>(operation);
   ++in_flight_;
+  counters_.started.add();
   op.cancel_submitted = false;
   if (is_real(op)) {
     complete_later(op, -ENOTSUP);
@@ -162,6 +165,7 @@ void simulated_reactor::deliver_completions() {
     }
     op.where = io_leaf::place::nowhere;
     --in_flight_;
+    counters_.completed.add();
     note(kernel_, op, op.result());
     op.completed(op.result(), 0);
   }

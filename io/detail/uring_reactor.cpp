@@ -254,6 +254,7 @@ void uring_reactor::submit(io_operation& operation) noexcept {
   auto& op = static_cast<io_leaf&>(operation);
   op.cancel_submitted = false;
   ++in_flight_;
+  counters_.started.add();
   if (!waiting_.head) {
     if (io_uring_sqe* entry = next_entry()) {
       put(op, *entry);
@@ -261,6 +262,7 @@ void uring_reactor::submit(io_operation& operation) noexcept {
     }
   }
   op.where = io_leaf::place::waiting_for_entry;
+  counters_.ring_full.add();
   waiting_.push(op);
 }
 
@@ -313,6 +315,7 @@ int uring_reactor::enter(unsigned wanted, const __kernel_timespec* timeout) noex
     }
   }
   if (ring_.enter_ring_fd != ring_.ring_fd) flags |= IORING_ENTER_REGISTERED_RING;
+  counters_.calls.add();
   const int result = io_uring_enter2(static_cast<unsigned>(ring_.enter_ring_fd), unsubmitted(), wanted, flags,
                                      static_cast<sigset_t*>(argument), size);
   // EBADR: completions are really lost, and with them frames that nobody can ever resume.
@@ -332,6 +335,7 @@ void uring_reactor::handle(std::uint64_t user_data, int result, std::uint32_t fl
   if (op.cancel_submitted && uncancelled_.head) uncancelled_.remove(op);
   op.where = io_leaf::place::nowhere;
   --in_flight_;
+  counters_.completed.add();
   op.completed(result, flags);
 }
 
@@ -342,6 +346,7 @@ void uring_reactor::reap() noexcept {
     if (head == tail) {
       // The kernel keeps what did not fit until it is asked again.
       if ((load_acquire(ring_.sq.kflags) & IORING_SQ_CQ_OVERFLOW) == 0) break;
+      counters_.ring_overflows.add();
       if (enter(0, nullptr) < 0 && load_acquire(ring_.cq.ktail) == head) break;
       tail = load_acquire(ring_.cq.ktail);
       if (head == tail) break;
@@ -363,6 +368,7 @@ void uring_reactor::complete_withdrawn() noexcept {
   while (io_leaf* op = now.pop()) {
     op->where = io_leaf::place::nowhere;
     --in_flight_;
+    counters_.completed.add();
     op->completed(-ECANCELED, 0);
   }
 }

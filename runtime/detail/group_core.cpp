@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "worker.hpp"
+
 namespace weir::detail {
 
 // ---- strand
@@ -9,6 +11,7 @@ namespace weir::detail {
 std::coroutine_handle<> strand::child_finished() noexcept {
   group_core& group = *group_;
   std::exception_ptr exception = harvest();
+  this_worker->counted.ended.add();
   promise_base* waiting = group.remove(*this, std::move(exception), false);
   return waiting ? waiting->handle() : std::noop_coroutine();
 }
@@ -16,6 +19,7 @@ std::coroutine_handle<> strand::child_finished() noexcept {
 boundary::verdict strand::stopped() noexcept {
   group_core& group = *group_;
   harvest_stopped();
+  this_worker->counted.stopped.add();
   if (promise_base* waiting = group.remove(*this, nullptr, true)) schedule_next(*waiting);
   return verdict::pending;
 }
@@ -100,6 +104,7 @@ std::coroutine_handle<> group_core::add_running(strand& child, promise_base& roo
   child.env_.stop = &child.state_;
   child.state_.set_shared(shared_);
   adopt(child);
+  this_worker->counted.spawned.add();
   set_current_environment(&child.env_);
   return root.handle();
 }

@@ -26,6 +26,7 @@ bool offload_pool::submit(offload_job& job) noexcept {
   if (job.withdrawn_) return false;
   queue_.push_back(job);
   ++queued_;
+  ++jobs_;
   if (idle_ >= queued_) {
     work_.notify_one();
     return true;
@@ -34,6 +35,7 @@ bool offload_pool::submit(offload_job& job) noexcept {
   if (start_thread() || threads_ > 0) return true;
   job.unlink();
   --queued_;
+  --jobs_;
   return false;
 }
 
@@ -67,6 +69,11 @@ bool offload_pool::withdraw(offload_job& job) noexcept {
   job.unlink();
   --queued_;
   return true;
+}
+
+offload_counters offload_pool::counters() const {
+  const std::lock_guard lock(mutex_);
+  return {.jobs = jobs_, .queued = queued_, .threads = threads_, .idle = idle_};
 }
 
 void offload_pool::serve() noexcept {

@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "../counters.hpp"
 #include "intrusive_list.hpp"
 
 namespace weir::detail {
@@ -50,6 +51,8 @@ class offload_pool {
   /// True: `job` was still queued and will not run. False: it runs or has run, or submit() will refuse it. Any thread;
   /// the end of a job's submissions.
   bool withdraw(offload_job& job) noexcept;
+  /// Any thread.
+  [[nodiscard]] offload_counters counters() const;
 
  private:
   /// With the lock held. False when the system has no thread for us.
@@ -57,11 +60,12 @@ class offload_pool {
   void serve() noexcept;
 
   const options options_;
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
   std::condition_variable work_;
   std::condition_variable ended_;
   intrusive_list<offload_job> queue_;
   std::size_t queued_ = 0;
+  std::uint64_t jobs_ = 0;
   unsigned threads_ = 0;
   unsigned idle_ = 0;
   bool stopping_ = false;

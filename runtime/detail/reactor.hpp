@@ -5,6 +5,7 @@
 #include <string>
 
 #include "../clock.hpp"
+#include "counter.hpp"
 #include "scheduler.hpp"
 
 namespace weir {
@@ -32,6 +33,15 @@ class io_operation : public message {
 
  protected:
   ~io_operation() = default;
+};
+
+/// What a reactor counts, for worker_counters: see there.
+struct reactor_counters {
+  counter calls;
+  counter started;
+  counter completed;
+  counter ring_full;
+  counter ring_overflows;
 };
 
 /// A worker's door to the kernel: one per worker, used by its thread only, except wake().
@@ -69,6 +79,12 @@ class reactor {
   /// Operations submitted and not yet completed: while there are none, poll() has nothing to do.
   [[nodiscard]] virtual std::size_t in_flight() const noexcept = 0;
   [[nodiscard]] virtual backend_kind kind() const noexcept = 0;
+
+  /// Any thread may read them.
+  [[nodiscard]] const reactor_counters& counters() const noexcept { return counters_; }
+
+ protected:
+  reactor_counters counters_;
 };
 
 struct reactor_options {

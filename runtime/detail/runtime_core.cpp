@@ -307,6 +307,21 @@ std::string runtime_core::describe_tasks(duration patience) {
   return text;
 }
 
+runtime_counters runtime_core::counters() {
+  runtime_counters now;
+  now.workers.reserve(workers_.size());
+  for (const auto& w : workers_) {
+    now.workers.push_back(w->counters());
+    now.total += now.workers.back();
+  }
+  now.outside.spawned = outside_spawned_.read();
+  now.outside.wakeups = outside_wakeups_.load(std::memory_order_relaxed);
+  now.total += now.outside;
+  now.injected = injections_.read();
+  now.offload = offloads_.counters();
+  return now;
+}
+
 shutdown_report runtime_core::shut_down(const shutdown_options& options) {
   if (inherited()) refuse_in_forked_child();
   if (current_worker()) {

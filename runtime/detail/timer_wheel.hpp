@@ -28,7 +28,9 @@ class timer_wheel {
   /// Owner only: when advance() has something to do next, never later than the first timer (it may be earlier, when
   /// timers have to move down); no_deadline when there is none.
   [[nodiscard]] time_point next_due() noexcept;
-  [[nodiscard]] bool empty() const noexcept { return size_.load(std::memory_order_relaxed) == 0; }
+  [[nodiscard]] bool empty() const noexcept { return size() == 0; }
+  /// Armed timers that can fire. Exact for the owner, a hint for others.
+  [[nodiscard]] std::size_t size() const noexcept { return size_.load(std::memory_order_relaxed); }
 
  private:
   static constexpr unsigned levels = 8;

@@ -1,6 +1,7 @@
 #include "worker.hpp"
 
 #include <fmt/format.h>
+#include <pthread.h>
 
 #include <algorithm>
 #include <cstdio>
@@ -19,14 +20,15 @@ constexpr unsigned longest_front_streak = 3;
 // Without tail calls: resumptions on top of each other before the stack is given back.
 constexpr unsigned most_transfers = 64;
 
-// Never read across a suspension: the functions below are not inlined into coroutines (they live in this file).
-constinit thread_local worker* this_worker [[gnu::tls_model("initial-exec")]] = nullptr;
+bool belongs_to(const worker* here, const runtime_core& runtime) noexcept { return here && &here->core() == &runtime; }
 
 bool belongs_here(const worker* here, const promise_base& frame) noexcept {
   return here && frame.env->runtime == &here->core();
 }
 
 }  // namespace
+
+constinit thread_local worker* this_worker [[gnu::tls_model("initial-exec")]] = nullptr;
 
 // ---- how tasks become ready: here, before those who call it, to be inlined
 
@@ -70,6 +72,7 @@ inline void worker::make_ready_next(promise_base& frame) noexcept {
 }
 
 inline void worker::make_ready_spawned(promise_base& frame) noexcept {
+  counted.spawned.add();
   if (seeded_) {
     seeded_->push(frame);
     return;
@@ -118,7 +121,7 @@ void schedule_spawned(promise_base& frame) noexcept {
   if (belongs_here(here, frame)) {
     here->make_ready_spawned(frame);
   } else {
-    frame.env->runtime->inject(frame);
+    frame.env->runtime->inject(frame, true);
   }
 }
 
@@ -242,12 +245,47 @@ worker::~worker() {
 
 void worker::attach() {
   runtime_core* const simulated = core_.simulation().enabled ? &core_ : nullptr;
+  if (pthread_getcpuclockid(pthread_self(), &cpu_clock_) != 0) cpu_clock_ = -1;
   reactor_ = make_default_reactor({core_.options().backend, core_.options().ring_entries, simulated}, why_not_uring_);
 }
 
 bool worker::quiet() const noexcept { return inbox_.empty() && reactor_->in_flight() == 0; }
 
-void worker::wake() noexcept { reactor_->wake(); }
+void worker::wake() noexcept {
+  if (belongs_to(this_worker, core_)) {
+    this_worker->counted.wakeups.add();
+  } else {
+    core_.outside_wakeups_.fetch_add(1, std::memory_order_relaxed);
+  }
+  reactor_->wake();
+}
+
+worker_counters worker::counters() const noexcept {
+  worker_counters now{.spawned = counted.spawned.read(),
+                      .ended = counted.ended.read(),
+                      .stopped = counted.stopped.read(),
+                      .turns = counted.turns.read(),
+                      .resumed = counted.resumed.read(),
+                      .steals = counted.steals.read(),
+                      .stolen = counted.stolen.read(),
+                      .parks = counted.parks.read(),
+                      .wakeups = counted.wakeups.read(),
+                      .timers = counted.timers.read(),
+                      .ready = ready(),
+                      .armed = timers_.size()};
+  const reactor_counters& of_io = reactor_->counters();
+  now.io_calls = of_io.calls.read();
+  now.io_completed = of_io.completed.read();
+  now.io_started = std::max(of_io.started.read(), now.io_completed);
+  now.in_flight = now.io_started - now.io_completed;
+  now.ring_full = of_io.ring_full.read();
+  now.ring_overflows = of_io.ring_overflows.read();
+  timespec used{};
+  if (cpu_clock_ != -1 && clock_gettime(cpu_clock_, &used) == 0) {
+    now.cpu_time = std::chrono::seconds(used.tv_sec) + std::chrono::nanoseconds(used.tv_nsec);
+  }
+  return now;
+}
 
 void worker::nudge() noexcept {
   if (this_worker == this) return;
@@ -292,20 +330,24 @@ void worker::run_ready() noexcept {
     run_seeded();
     return;
   }
-  for (unsigned n = 0; n < tasks_per_turn_; ++n) {
+  unsigned n = 0;
+  for (; n < tasks_per_turn_; ++n) {
     promise_base* frame = next_frame();
     if (!frame) break;
     run(*frame, task_budget);
   }
+  counted.resumed.add(n);
 }
 
 void worker::run_seeded() noexcept {
   const unsigned most = seeded_->next_turn(core_.trace());
-  for (unsigned n = 0; n < most; ++n) {
+  unsigned n = 0;
+  for (; n < most; ++n) {
     promise_base* frame = seeded_->pop(core_.trace());
     if (!frame) break;
     run(*frame, seeded_->next_budget());
   }
+  counted.resumed.add(n);
 }
 
 [[gnu::always_inline]] inline promise_base* worker::next_frame() noexcept {
@@ -422,6 +464,7 @@ void worker::idle() noexcept {
   if (work) {
     reactor_->poll();
   } else {
+    counted.parks.add();
     reactor_->wait(timers_.empty() ? no_deadline : timers_.next_due());
   }
   if (core_.shared()) core_.parked_.fetch_sub(1, std::memory_order_seq_cst);
@@ -452,6 +495,8 @@ bool worker::find_work() noexcept {
     if (victim.size() != 0) found = victim.steal_into(queue_);
   }
   core_.searching_.fetch_sub(1, std::memory_order_seq_cst);
+  counted.steals.add(found != 0);
+  counted.stolen.add(found);
   // Where there was more than one there may be more still: the next worker is needed only now.
   if (found > 1) core_.wake_one();
   return found != 0;
@@ -505,10 +550,11 @@ void runtime_core::abandon(worker& here, class reactor& instead) noexcept {
   here.budget = 0;  // the next leaf suspends
 }
 
-void runtime_core::inject(promise_base& frame) noexcept {
+void runtime_core::inject(promise_base& frame, bool spawned) noexcept {
   if (inherited()) refuse_in_forked_child();
   if (simulation_.enabled) {  // between two runs
     refuse_other_threads();
+    if (spawned) outside_spawned_.add();
     first().make_ready(frame);
     return;
   }
@@ -520,6 +566,8 @@ void runtime_core::inject(promise_base& frame) noexcept {
   // lives.
   const std::lock_guard guard(inject_lock_);
   injected_.push_back(frame);
+  injections_.add();
+  outside_spawned_.add(spawned);
   injected_count_.store(injected_count_.load(std::memory_order_relaxed) + 1, std::memory_order_seq_cst);
   if (shared_) {
     wake_one();

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <sys/types.h>
+
 #include <atomic>
 #include <condition_variable>
 #include <memory>
@@ -10,6 +12,7 @@
 #include <vector>
 
 #include "../runtime.hpp"
+#include "counter.hpp"
 #include "fork.hpp"
 #include "frame_cache.hpp"
 #include "group_core.hpp"
@@ -91,6 +94,23 @@ class worker {
   /// What promise_base::home says of frames that wait here.
   [[nodiscard]] std::uint8_t home() const noexcept { return home_; }
 
+  /// Any thread.
+  [[nodiscard]] worker_counters counters() const noexcept;
+
+  // Raised on the worker's thread; see worker_counters.
+  struct {
+    counter spawned;
+    counter ended;
+    counter stopped;
+    counter turns;
+    counter resumed;
+    counter steals;
+    counter stolen;
+    counter parks;
+    counter wakeups;
+    counter timers;
+  } counted;
+
   // What the running task changes.
   environment* env = nullptr;
   unsigned budget = 0;
@@ -148,6 +168,7 @@ class worker {
   frame_cache frames_;
   const void* const confined_domain_;
   random_numbers random_;
+  clockid_t cpu_clock_ = -1;  // of the worker's thread
   inbox inbox_;
   std::uint32_t tick_ = 0;
   // Of what runs now: where it had awaited last, or null while nothing runs. Read by other threads.
@@ -163,6 +184,10 @@ class worker {
   std::atomic<bool> nudged_{false};
   std::atomic<unsigned> posting_{0};  // threads inside post()
 };
+
+/// The worker of this thread, or null. Never read across a suspension: only by functions that no coroutine inlines,
+/// because they live in a .cpp of the library.
+extern constinit thread_local worker* this_worker [[gnu::tls_model("initial-exec")]];
 
 /// What the workers of a runtime share.
 class runtime_core {
@@ -199,7 +224,7 @@ class runtime_core {
   void abandon(worker& here, class reactor& instead) noexcept;
 
   /// From a thread that is no worker of this runtime.
-  void inject(promise_base& frame) noexcept;
+  void inject(promise_base& frame, bool spawned = false) noexcept;
   /// To `on_error`, or when that is null, as one line to stderr.
   static void report_to(void (*on_error)(const std::exception_ptr&) noexcept,
                         const std::exception_ptr& exception) noexcept;
@@ -217,6 +242,9 @@ class runtime_core {
   /// What every task waits for, as text: see dump_tasks(). A worker that does not come to the end of a task within
   /// `patience` cannot be looked past; then only that is told.
   std::string describe_tasks(duration patience);
+
+  /// See weir::counters(). Any thread.
+  [[nodiscard]] runtime_counters counters();
 
   /// See runtime::shutdown(). Not on a worker.
   shutdown_report shut_down(const shutdown_options& options);
@@ -281,7 +309,10 @@ class runtime_core {
   std::atomic<bool> leaving_{false};    // everything is joined: the workers are to leave
 
   spin_lock inject_lock_;
-  frame_list injected_;  // guarded by inject_lock_
+  frame_list injected_;      // guarded by inject_lock_
+  counter injections_;       // raised under inject_lock_
+  counter outside_spawned_;  // raised under inject_lock_
+  std::atomic<std::uint64_t> outside_wakeups_{0};
   std::atomic<std::size_t> injected_count_{0};
 
   std::mutex looking_mutex_;  // whoever looks at the tasks
@@ -307,7 +338,8 @@ inline void worker::begin_turn() noexcept {
 }
 
 inline void worker::end_turn() noexcept {
-  if (!timers_.empty()) timers_.advance(clock::now());
+  counted.turns.add();
+  if (!timers_.empty()) counted.timers.add(timers_.advance(clock::now()));
   tick_ = core_.coarse_tick();
 }
 

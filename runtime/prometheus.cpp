@@ -1,0 +1,133 @@
+#include "prometheus.hpp"
+
+#include <fmt/format.h>
+
+#include <array>
+#include <cstdint>
+#include <iterator>
+
+namespace weir {
+
+namespace {
+
+enum class kind : std::uint8_t { counter, gauge };
+
+struct metric {
+  const char* name;
+  kind type;
+  const char* help;
+  std::uint64_t worker_counters::* value;
+};
+
+constexpr std::array per_worker = {
+    metric{"weir_tasks_spawned_total", kind::counter, "Tasks started.", &worker_counters::spawned},
+    metric{"weir_tasks_ended_total", kind::counter, "Tasks that returned or threw.", &worker_counters::ended},
+    metric{"weir_tasks_stopped_total", kind::counter, "Tasks that a cancellation stopped.", &worker_counters::stopped},
+    metric{"weir_turns_total", kind::counter, "Turns of the worker's loop.", &worker_counters::turns},
+    metric{"weir_resumptions_total", kind::counter, "Tasks taken from the run queue and run.",
+           &worker_counters::resumed},
+    metric{"weir_steals_total", kind::counter, "Times that a worker took tasks from another one.",
+           &worker_counters::steals},
+    metric{"weir_stolen_tasks_total", kind::counter, "Tasks taken from other workers.", &worker_counters::stolen},
+    metric{"weir_parks_total", kind::counter, "Times that a worker waited in the kernel.", &worker_counters::parks},
+    metric{"weir_wakeups_total", kind::counter, "Parked workers woken.", &worker_counters::wakeups},
+    metric{"weir_timers_fired_total", kind::counter, "Timers that fired.", &worker_counters::timers},
+    metric{"weir_io_calls_total", kind::counter, "System calls of the reactor.", &worker_counters::io_calls},
+    metric{"weir_io_operations_started_total", kind::counter, "I/O operations started.", &worker_counters::io_started},
+    metric{"weir_io_operations_completed_total", kind::counter, "I/O operations completed.",
+           &worker_counters::io_completed},
+    metric{"weir_ring_full_total", kind::counter, "Operations that waited for an entry of the submission queue.",
+           &worker_counters::ring_full},
+    metric{"weir_ring_overflows_total", kind::counter, "Times that the completion queue was too small.",
+           &worker_counters::ring_overflows},
+    metric{"weir_ready_tasks", kind::gauge, "Tasks in the run queue.", &worker_counters::ready},
+    metric{"weir_armed_timers", kind::gauge, "Timers that are to fire.", &worker_counters::armed},
+    metric{"weir_io_in_flight", kind::gauge, "I/O operations under way.", &worker_counters::in_flight},
+};
+
+std::string escaped(std::string_view text) {
+  std::string out;
+  for (const char c : text) {
+    switch (c) {
+      case '\\':
+        out += "\\\\";
+        break;
+      case '"':
+        out += "\\\"";
+        break;
+      case '\n':
+        out += "\\n";
+        break;
+      default:
+        out += c;
+    }
+  }
+  return out;
+}
+
+class page {
+ public:
+  explicit page(std::initializer_list<prometheus_label> labels) {
+    for (const prometheus_label& label : labels) {
+      labels_ += fmt::format("{}{}=\"{}\"", labels_.empty() ? "" : ",", label.name, escaped(label.value));
+    }
+  }
+
+  void announce(const char* name, kind type, const char* help) {
+    fmt::format_to(std::back_inserter(text_), "# HELP {} {}\n# TYPE {} {}\n", name, help, name,
+                   type == kind::counter ? "counter" : "gauge");
+  }
+  void sample(const char* name, std::string_view worker, std::string_view value) {
+    std::string labels = worker.empty() ? std::string() : fmt::format("worker=\"{}\"", worker);
+    if (!labels.empty() && !labels_.empty()) labels += ',';
+    labels += labels_;
+    const char* const open = labels.empty() ? "" : "{";
+    const char* const close = labels.empty() ? "" : "}";
+    fmt::format_to(std::back_inserter(text_), "{}{}{}{} {}\n", name, open, labels, close, value);
+  }
+  void single(const char* name, kind type, const char* help, std::uint64_t value) {
+    announce(name, type, help);
+    sample(name, "", std::to_string(value));
+  }
+  [[nodiscard]] std::string take() noexcept { return std::move(text_); }
+
+ private:
+  std::string labels_;
+  std::string text_;
+};
+
+std::string seconds(std::chrono::nanoseconds length) {
+  return fmt::format("{}.{:09}", length.count() / 1'000'000'000, length.count() % 1'000'000'000);
+}
+
+}  // namespace
+
+std::string prometheus_text(const runtime_counters& counters, std::initializer_list<prometheus_label> labels) {
+  page out(labels);
+  for (const metric& m : per_worker) {
+    out.announce(m.name, m.type, m.help);
+    for (std::size_t i = 0; i < counters.workers.size(); ++i) {
+      out.sample(m.name, std::to_string(i), std::to_string(counters.workers[i].*m.value));
+    }
+    if (m.value == &worker_counters::spawned || m.value == &worker_counters::wakeups) {
+      out.sample(m.name, "outside", std::to_string(counters.outside.*m.value));
+    }
+  }
+  constexpr const char* cpu = "weir_worker_cpu_seconds_total";
+  out.announce(cpu, kind::counter, "CPU time of the worker's thread.");
+  for (std::size_t i = 0; i < counters.workers.size(); ++i) {
+    out.sample(cpu, std::to_string(i), seconds(counters.workers[i].cpu_time));
+  }
+  out.single("weir_tasks", kind::gauge, "Tasks that live now.", counters.tasks());
+  out.single("weir_injected_tasks_total", kind::counter, "Tasks made ready by threads outside of the runtime.",
+             counters.injected);
+  out.single("weir_offload_jobs_total", kind::counter, "Jobs given to the offload pool.", counters.offload.jobs);
+  out.single("weir_offload_queued_jobs", kind::gauge, "Jobs that wait for a thread of the offload pool.",
+             counters.offload.queued);
+  out.single("weir_offload_threads", kind::gauge, "Threads of the offload pool.", counters.offload.threads);
+  out.single("weir_offload_idle_threads", kind::gauge, "Threads of the offload pool that have nothing to do.",
+             counters.offload.idle);
+  return out.take();
+}
+
+}  // namespace weir
