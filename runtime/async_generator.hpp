@@ -44,7 +44,7 @@ class generator_promise final : public generator_promise_base {
   static_assert(std::move_constructible<object>, "a generator moves its values out: yield a pointer or a reference");
 
  public:
-  async_generator<T> get_return_object() noexcept;
+  async_generator<T> get_return_object(std::source_location here = std::source_location::current()) noexcept;
 
   final_awaiter yield_value(object&& value) noexcept {
     value_ = std::addressof(value);
@@ -73,7 +73,7 @@ class generator_promise final : public generator_promise_base {
 template <class T>
 class generator_promise<T&> final : public generator_promise_base {
  public:
-  async_generator<T&> get_return_object() noexcept;
+  async_generator<T&> get_return_object(std::source_location here = std::source_location::current()) noexcept;
   final_awaiter yield_value(T& value) noexcept {
     value_ = std::addressof(value);
     return {};
@@ -226,11 +226,13 @@ class [[nodiscard]] async_generator {
 namespace detail {
 
 template <class T>
-async_generator<T> generator_promise<T>::get_return_object() noexcept {
+async_generator<T> generator_promise<T>::get_return_object(std::source_location here) noexcept {
+  awaiting_at = here;
   return async_generator<T>(handle());
 }
 template <class T>
-async_generator<T&> generator_promise<T&>::get_return_object() noexcept {
+async_generator<T&> generator_promise<T&>::get_return_object(std::source_location here) noexcept {
+  awaiting_at = here;
   return async_generator<T&>(handle());
 }
 

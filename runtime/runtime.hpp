@@ -14,6 +14,7 @@
 #include "detail/reactor.hpp"
 #include "spawn.hpp"
 #include "task.hpp"
+#include "task_hooks.hpp"
 
 namespace weir {
 
@@ -57,6 +58,8 @@ struct runtime_options {
   /// Gets every exception that nobody else will see (a spawned task's whose handle was dropped, a loser's in when_any).
   /// Called on a worker, or by whoever drops the last handle; must not throw. Null: one line on stderr.
   void (*on_error)(const std::exception_ptr&) noexcept = nullptr;
+  /// Told when tasks are spawned, run, wait and end: for tracers. It must outlive the runtime.
+  const task_hooks* hooks = nullptr;
   /// Leave SIGPIPE as it is. By default a runtime sets it to "ignore" when it was at its default action, because
   /// writing to a pipe whose reader has gone would end the process.
   bool keep_sigpipe = false;
@@ -117,7 +120,7 @@ class main_strand final : public strand {
   }
 
  private:
-  std::exception_ptr harvest() noexcept override { return nullptr; }  // the exception leaves through take()
+  std::exception_ptr harvest() noexcept override { return body_.exception(); }  // it leaves through take()
   void harvest_stopped() noexcept override {
     stopped_because_ = state().cause();
     if (stopped_because_ == cancellation_cause::none) stopped_because_ = cancellation_cause::requested;

@@ -66,7 +66,7 @@ class task_promise final : public awaiting_promise {
     }
   }
 
-  task<T> get_return_object() noexcept;
+  task<T> get_return_object(std::source_location here = std::source_location::current()) noexcept;
   final_awaiter final_suspend() const noexcept { return {}; }
 
   template <class U = T>
@@ -99,7 +99,7 @@ class task_promise final : public awaiting_promise {
 template <class T>
 class task_promise<T&> final : public awaiting_promise {
  public:
-  task<T&> get_return_object() noexcept;
+  task<T&> get_return_object(std::source_location here = std::source_location::current()) noexcept;
   final_awaiter final_suspend() const noexcept { return {}; }
   void return_value(T& value) noexcept {
     value_ = std::addressof(value);
@@ -123,7 +123,7 @@ class task_promise<T&> final : public awaiting_promise {
 template <>
 class task_promise<void> final : public awaiting_promise {
  public:
-  task<void> get_return_object() noexcept;
+  task<void> get_return_object(std::source_location here = std::source_location::current()) noexcept;
   final_awaiter final_suspend() const noexcept { return {}; }
   void return_void() noexcept { outcome = outcome_kind::value; }
   void unhandled_exception() noexcept {
@@ -224,14 +224,19 @@ class [[nodiscard]] task : public detail::operation_base {
 namespace detail {
 
 template <class T>
-task<T> task_promise<T>::get_return_object() noexcept {
+task<T> task_promise<T>::get_return_object(std::source_location here) noexcept {
+  awaiting_at = here;
   return task<T>(handle());
 }
 template <class T>
-task<T&> task_promise<T&>::get_return_object() noexcept {
+task<T&> task_promise<T&>::get_return_object(std::source_location here) noexcept {
+  awaiting_at = here;
   return task<T&>(handle());
 }
-inline task<void> task_promise<void>::get_return_object() noexcept { return task<void>(handle()); }
+inline task<void> task_promise<void>::get_return_object(std::source_location here) noexcept {
+  awaiting_at = here;
+  return task<void>(handle());
+}
 
 /// Any operation as a task of its own, for combinators that run several at once.
 template <operation Op>

@@ -11,15 +11,20 @@ namespace weir::detail {
 std::coroutine_handle<> strand::child_finished() noexcept {
   group_core& group = *group_;
   std::exception_ptr exception = harvest();
-  this_worker->counted.ended.add();
+  worker& here = *this_worker;
+  here.counted.ended.add();
+  if (here.hooks()) here.tell_ended(*this, exception ? task_end::threw : task_end::returned);
   promise_base* waiting = group.remove(*this, std::move(exception), false);
+  if (waiting && here.hooks()) here.tell_continued(*waiting);
   return waiting ? waiting->handle() : std::noop_coroutine();
 }
 
 boundary::verdict strand::stopped() noexcept {
   group_core& group = *group_;
   harvest_stopped();
-  this_worker->counted.stopped.add();
+  worker& here = *this_worker;
+  here.counted.stopped.add();
+  if (here.hooks()) here.tell_ended(*this, task_end::stopped);
   if (promise_base* waiting = group.remove(*this, nullptr, true)) schedule_next(*waiting);
   return verdict::pending;
 }
@@ -82,6 +87,7 @@ void group_core::add(strand& child, promise_base& root, unsigned worker) noexcep
   child.env_ = env_;
   child.env_.stop = &child.state_;
   child.state_.set_shared(shared_);
+  env_.runtime->note_spawned(root);
   if (!shared_ && !on_worker_of(*env_.runtime)) {
     arriving_.fetch_add(1, std::memory_order_acq_rel);
     child.outside_.store(strand::arrival, std::memory_order_relaxed);
@@ -104,8 +110,10 @@ std::coroutine_handle<> group_core::add_running(strand& child, promise_base& roo
   child.env_.stop = &child.state_;
   child.state_.set_shared(shared_);
   adopt(child);
-  this_worker->counted.spawned.add();
-  set_current_environment(&child.env_);
+  worker& here = *this_worker;
+  here.counted.spawned.add();
+  if (here.hooks()) here.tell_begun(child);
+  here.env = &child.env_;
   return root.handle();
 }
 

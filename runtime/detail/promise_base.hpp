@@ -92,7 +92,7 @@ class promise_base {
     leaf* waiting_in = nullptr;  // the leaf that this frame is suspended in
     boundary* unwinding_at;      // with go::unwind_on: the scope to go on with, or null for the frame itself
   };
-  std::source_location awaiting_at;  // of the latest co_await
+  std::source_location awaiting_at;  // of the latest co_await; before the first one, of the coroutine
   /// What running it means.
   enum class go : std::uint8_t { resume, stop, unwind_on };
   std::uint32_t waiting_since = 0;  // what worker::tick() said when it began to wait in its leaf

@@ -314,7 +314,7 @@ runtime_counters runtime_core::counters() {
     now.workers.push_back(w->counters());
     now.total += now.workers.back();
   }
-  now.outside.spawned = outside_spawned_.read();
+  now.outside.spawned = outside_spawned_.load(std::memory_order_relaxed);
   now.outside.wakeups = outside_wakeups_.load(std::memory_order_relaxed);
   now.total += now.outside;
   now.injected = injections_.read();

@@ -17,12 +17,13 @@ const promise_base* outwards(const promise_base& frame) noexcept {
 
 }  // namespace
 
-void task_printer::ready(const promise_base& frame) {
+const strand& strand_of(const promise_base& frame) noexcept {
   const promise_base* at = &frame;
   while (const promise_base* next = outwards(*at)) at = next;
-  // The root of a strand has the strand as its scope, or one that was opened in the same expression around it.
-  ready_[at->scope] = &frame;
+  return static_cast<const strand&>(*at->scope);
 }
+
+void task_printer::ready(const promise_base& frame) { ready_[&strand_of(frame)] = &frame; }
 
 void task_printer::begin(const char* what) {
   const std::string indent(std::size_t{2} * depth_, ' ');
@@ -33,7 +34,6 @@ void task_printer::stack(const promise_base* frame) {
   const std::string indent(std::size_t{2} * depth_ + 2, ' ');
   for (; frame; frame = outwards(*frame)) {
     const std::source_location& at = frame->awaiting_at;
-    if (at.line() == 0) continue;  // it has not awaited anything yet
     fmt::format_to(std::back_inserter(text_), "{}{} at {}:{}\n", indent, at.function_name(), at.file_name(), at.line());
   }
   if (in_ && in_->spawned_at.line() != 0) {

@@ -17,6 +17,9 @@ inline std::source_location location_at(const void* address) noexcept {
   return std::bit_cast<std::source_location>(address);
 }
 
+/// The strand that a suspended or running frame belongs to. O(the frames between).
+const strand& strand_of(const promise_base& frame) noexcept;
+
 /// Writes down what strands wait for.
 class task_printer final : public wait_visitor {
  public:

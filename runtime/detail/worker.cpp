@@ -72,7 +72,6 @@ inline void worker::make_ready_next(promise_base& frame) noexcept {
 }
 
 inline void worker::make_ready_spawned(promise_base& frame) noexcept {
-  counted.spawned.add();
   if (seeded_) {
     seeded_->push(frame);
     return;
@@ -121,7 +120,7 @@ void schedule_spawned(promise_base& frame) noexcept {
   if (belongs_here(here, frame)) {
     here->make_ready_spawned(frame);
   } else {
-    frame.env->runtime->inject(frame, true);
+    frame.env->runtime->inject(frame);
   }
 }
 
@@ -234,7 +233,8 @@ worker::worker(runtime_core& core, unsigned index)
       queue_(core.stealing()),
       timers_(core.now(), core.shared()),
       confined_domain_(core.options().confined ? &core : nullptr),
-      random_(core.simulation().enabled ? ~core.simulation().seed : index) {
+      random_(core.simulation().enabled ? ~core.simulation().seed : index),
+      hooks_(core.options().hooks) {
   if (core.simulation().enabled) seeded_ = std::make_unique<seeded_queue>(core.simulation().seed);
 }
 
@@ -330,11 +330,16 @@ void worker::run_ready() noexcept {
     run_seeded();
     return;
   }
+  const bool hooks = hooks_ != nullptr;
   unsigned n = 0;
   for (; n < tasks_per_turn_; ++n) {
     promise_base* frame = next_frame();
     if (!frame) break;
-    run(*frame, task_budget);
+    if (hooks) {
+      run_told(*frame, task_budget);
+    } else {
+      run(*frame, task_budget);
+    }
   }
   counted.resumed.add(n);
 }
@@ -345,7 +350,8 @@ void worker::run_seeded() noexcept {
   for (; n < most; ++n) {
     promise_base* frame = seeded_->pop(core_.trace());
     if (!frame) break;
-    run(*frame, seeded_->next_budget());
+    const unsigned completions = seeded_->next_budget();
+    hooks_ ? run_told(*frame, completions) : run(*frame, completions);
   }
   counted.resumed.add(n);
 }
@@ -405,6 +411,45 @@ promise_base* worker::take_sent() noexcept {
   }
   running_at_.store(nullptr, std::memory_order_relaxed);
   env = nullptr;
+}
+
+void worker::run_told(promise_base& frame, unsigned completions) noexcept {
+  tell_continued(frame);
+  run(frame, completions);
+  // The task may run elsewhere by now, or be gone: only its address is told.
+  if (told_ && hooks_->suspended) hooks_->suspended(hooks_->context, {.task = told_, .worker = index_});
+  told_ = nullptr;
+}
+
+void worker::tell_continued(const promise_base& frame) noexcept {
+  told_ = &strand_of(frame);
+  env = frame.env;
+  if (!hooks_->resumed) return;
+  hooks_->resumed(hooks_->context, {.task = told_, .worker = index_, .where = frame.awaiting_at});
+}
+
+void worker::tell_begun(const strand& child) noexcept {
+  const promise_base& root = const_cast<strand&>(child).root();
+  core_.tell_spawned(root);
+  if (told_ && hooks_->suspended) hooks_->suspended(hooks_->context, {.task = told_, .worker = index_});
+  tell_continued(root);
+}
+
+void worker::tell_ended(const strand& running, task_end how) noexcept {
+  told_ = nullptr;
+  if (hooks_->ended) hooks_->ended(hooks_->context, {.task = &running, .worker = index_}, how);
+}
+
+void runtime_core::tell_spawned(const promise_base& frame) const noexcept {
+  const task_hooks& hooks = *options_.hooks;
+  if (!hooks.spawned) return;
+  const strand& child = strand_of(frame);
+  task_event event{.task = &child, .where = child.spawned_at};
+  if (belongs_to(this_worker, *this)) {
+    event.spawner = this_worker->told_;
+    event.worker = this_worker->index();
+  }
+  hooks.spawned(hooks.context, event);
 }
 
 // Innermost first. Each round goes from `point` to the next boundary outwards, asks it to let the stop through, and
@@ -550,11 +595,10 @@ void runtime_core::abandon(worker& here, class reactor& instead) noexcept {
   here.budget = 0;  // the next leaf suspends
 }
 
-void runtime_core::inject(promise_base& frame, bool spawned) noexcept {
+void runtime_core::inject(promise_base& frame) noexcept {
   if (inherited()) refuse_in_forked_child();
   if (simulation_.enabled) {  // between two runs
     refuse_other_threads();
-    if (spawned) outside_spawned_.add();
     first().make_ready(frame);
     return;
   }
@@ -567,7 +611,6 @@ void runtime_core::inject(promise_base& frame, bool spawned) noexcept {
   const std::lock_guard guard(inject_lock_);
   injected_.push_back(frame);
   injections_.add();
-  outside_spawned_.add(spawned);
   injected_count_.store(injected_count_.load(std::memory_order_relaxed) + 1, std::memory_order_seq_cst);
   if (shared_) {
     wake_one();

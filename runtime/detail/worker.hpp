@@ -111,6 +111,14 @@ class worker {
     counter timers;
   } counted;
 
+  // For hooks; only where there are some.
+  [[nodiscard]] const task_hooks* hooks() const noexcept { return hooks_; }
+  /// The running strand waits for `child`, which begins to run in its place.
+  void tell_begun(const strand& child) noexcept;
+  void tell_ended(const strand& running, task_end how) noexcept;
+  /// After that, `frame` goes on in its place.
+  void tell_continued(const promise_base& frame) noexcept;
+
   // What the running task changes.
   environment* env = nullptr;
   unsigned budget = 0;
@@ -149,6 +157,8 @@ class worker {
   void run_seeded() noexcept;
   /// Of leaves that complete at once, so many until it has to let others run.
   void run(promise_base& frame, unsigned completions) noexcept;
+  /// The same, told to the hooks.
+  void run_told(promise_base& frame, unsigned completions) noexcept;
   void unwind(unwind_point point) noexcept;
   void idle() noexcept;
   void idle_in_virtual_time() noexcept;
@@ -168,7 +178,9 @@ class worker {
   frame_cache frames_;
   const void* const confined_domain_;
   random_numbers random_;
-  clockid_t cpu_clock_ = -1;  // of the worker's thread
+  const task_hooks* const hooks_;
+  const strand* told_ = nullptr;  // the strand that runs, where there are hooks
+  clockid_t cpu_clock_ = -1;      // of the worker's thread
   inbox inbox_;
   std::uint32_t tick_ = 0;
   // Of what runs now: where it had awaited last, or null while nothing runs. Read by other threads.
@@ -224,11 +236,15 @@ class runtime_core {
   void abandon(worker& here, class reactor& instead) noexcept;
 
   /// From a thread that is no worker of this runtime.
-  void inject(promise_base& frame, bool spawned = false) noexcept;
+  void inject(promise_base& frame) noexcept;
   /// To `on_error`, or when that is null, as one line to stderr.
   static void report_to(void (*on_error)(const std::exception_ptr&) noexcept,
                         const std::exception_ptr& exception) noexcept;
   void wake_first() noexcept;
+  /// `frame` is a new strand's first, before it can run. Any thread.
+  void note_spawned(const promise_base& frame) noexcept;
+  /// For hooks: the same.
+  void tell_spawned(const promise_base& frame) const noexcept;
   /// What a simulation found when everything waited; empty if it did not.
   [[nodiscard]] const std::string& deadlock_report() const noexcept { return deadlock_report_; }
 
@@ -311,7 +327,7 @@ class runtime_core {
   spin_lock inject_lock_;
   frame_list injected_;      // guarded by inject_lock_
   counter injections_;       // raised under inject_lock_
-  counter outside_spawned_;  // raised under inject_lock_
+  std::atomic<std::uint64_t> outside_spawned_{0};
   std::atomic<std::uint64_t> outside_wakeups_{0};
   std::atomic<std::size_t> injected_count_{0};
 
@@ -331,6 +347,15 @@ class runtime_core {
 
 inline bool worker::arrivals() const noexcept {
   return core_.injected_count_.load(std::memory_order_relaxed) != 0 || sent_count_.load(std::memory_order_relaxed) != 0;
+}
+
+inline void runtime_core::note_spawned(const promise_base& frame) noexcept {
+  if (this_worker && &this_worker->core() == this) {
+    this_worker->counted.spawned.add();
+  } else {
+    outside_spawned_.fetch_add(1, std::memory_order_relaxed);
+  }
+  if (options_.hooks) tell_spawned(frame);
 }
 
 inline void worker::begin_turn() noexcept {
