@@ -41,6 +41,7 @@
 #include "runtime/task.hpp"
 #include "runtime/task_group.hpp"
 #include "runtime/task_hooks.hpp"
+#include "runtime/task_local.hpp"
 #include "runtime/when_all.hpp"
 #include "runtime/when_any.hpp"
 #include "runtime/with_cancellation.hpp"

@@ -9,6 +9,7 @@ void offload_core::submit(const await_context& context) noexcept {
   if (runtime_->inherited()) refuse_in_forked_child();
   if (!begin(context)) return;
   if (runtime_->simulation().enabled) {
+    set_current_environment(nullptr);  // as on a thread of the pool
     call();
     complete();
     return;

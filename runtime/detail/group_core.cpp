@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "local_value.hpp"
 #include "worker.hpp"
 
 namespace weir::detail {
@@ -11,6 +12,7 @@ namespace weir::detail {
 std::coroutine_handle<> strand::child_finished() noexcept {
   group_core& group = *group_;
   std::exception_ptr exception = harvest();
+  if (env_.locals) drop_locals();
   worker& here = *this_worker;
   here.counted.ended.add();
   if (here.hooks()) here.tell_ended(*this, exception ? task_end::threw : task_end::returned);
@@ -19,9 +21,17 @@ std::coroutine_handle<> strand::child_finished() noexcept {
   return waiting ? waiting->handle() : std::noop_coroutine();
 }
 
+void strand::inherit_locals() noexcept {
+  const environment* const spawner = current_environment();
+  env_.locals = spawner ? local_value::retain(spawner->locals) : nullptr;
+}
+
+void strand::drop_locals() noexcept { local_value::release(std::exchange(env_.locals, nullptr)); }
+
 boundary::verdict strand::stopped() noexcept {
   group_core& group = *group_;
   harvest_stopped();
+  if (env_.locals) drop_locals();
   worker& here = *this_worker;
   here.counted.stopped.add();
   if (here.hooks()) here.tell_ended(*this, task_end::stopped);
@@ -86,6 +96,7 @@ void group_core::add(strand& child, promise_base& root, unsigned worker) noexcep
   root.scope = &child;
   child.env_ = env_;
   child.env_.stop = &child.state_;
+  child.inherit_locals();
   child.state_.set_shared(shared_);
   env_.runtime->note_spawned(root);
   if (!shared_ && !on_worker_of(*env_.runtime)) {
@@ -108,6 +119,7 @@ std::coroutine_handle<> group_core::add_running(strand& child, promise_base& roo
   root.scope = &child;
   child.env_ = env_;
   child.env_.stop = &child.state_;
+  child.inherit_locals();
   child.state_.set_shared(shared_);
   adopt(child);
   worker& here = *this_worker;

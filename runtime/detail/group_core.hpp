@@ -57,6 +57,9 @@ class strand : public boundary, public list_hook, public message {
   friend class group_core;
   std::coroutine_handle<> child_finished() noexcept final;
   verdict stopped() noexcept final;
+  /// The spawner's, which is the task that runs on this thread, if one does.
+  void inherit_locals() noexcept;
+  void drop_locals() noexcept;
   void deliver() noexcept final;  // a spawn or a request from outside has reached the worker
 
   // Each leaf of the strand looks at the end of the state and at the environment: side by side they share a cache line.

@@ -18,12 +18,14 @@ class worker;
 class promise_base;
 class boundary;
 class leaf;
+class local_value;
 
 /// What a task has from where it runs. Awaited children share their awaiter's; scopes put a changed copy in its place.
 struct environment {
   runtime_core* runtime = nullptr;
-  stop_state* stop = nullptr;         // null: shielded, nothing can stop it
-  time_point deadline = no_deadline;  // the nearest of all enclosing deadlines
+  stop_state* stop = nullptr;           // null: shielded, nothing can stop it
+  time_point deadline = no_deadline;    // the nearest of all enclosing deadlines
+  const local_value* locals = nullptr;  // values of task_locals, the innermost first; a strand holds its own
 };
 
 /// Where an unwinding stands: the next thing to deal with is `scope` when there is one, otherwise `frame`, which is to
