@@ -60,6 +60,10 @@ struct runtime_options {
   void (*on_error)(const std::exception_ptr&) noexcept = nullptr;
   /// Told when tasks are spawned, run, wait and end: for tracers. It must outlive the runtime.
   const task_hooks* hooks = nullptr;
+  /// A signal on which dump_tasks() goes to stderr, such as SIGUSR1; 0: none. A thread of its own makes the report,
+  /// also when all workers are busy: then it names what they run. The signal's disposition is replaced while the
+  /// runtime lives. std::invalid_argument for signals that cannot be caught, or tell of a fault. Not in a simulation.
+  int dump_signal = 0;
   /// Leave SIGPIPE as it is. By default a runtime sets it to "ignore" when it was at its default action, because
   /// writing to a pipe whose reader has gone would end the process.
   bool keep_sigpipe = false;

@@ -69,6 +69,7 @@ runtime_options checked(runtime_options options, const simulation_options& simul
     const auto page = static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
     options.offload_stack_size = (options.offload_stack_size + page - 1) / page * page;
   }
+  if (options.dump_signal != 0) dump_signal::check(options.dump_signal);
   if (options.tasks_per_turn == 0) options.tasks_per_turn = 1;
   if (options.offload_threads == 0) options.offload_threads = default_offload_threads();
   return options;
@@ -115,6 +116,14 @@ runtime_core::runtime_core(const runtime_options& options, simulation_options si
     }
   }
   started_.wait(lock, [this] { return attached_ == threads_.size(); });
+  if (!start_failure_ && options_.dump_signal != 0 && !simulation_.enabled) {
+    const signals_blocked guard;
+    try {
+      dump_signal_ = std::make_unique<dump_signal>(options_.dump_signal, *this);
+    } catch (...) {
+      start_failure_ = std::current_exception();
+    }
+  }
   if (start_failure_) {
     leaving_.store(true);
     lock.unlock();
@@ -140,6 +149,7 @@ runtime_core::~runtime_core() {
     wake_everybody();
   }
   for (std::thread& thread : threads_) thread.join();
+  dump_signal_.reset();  // until now: an end that hangs is worth a look
 }
 
 const char* runtime_core::thread_name() const noexcept { return name_.empty() ? "weir" : name_.c_str(); }

@@ -13,6 +13,7 @@
 
 #include "../runtime.hpp"
 #include "counter.hpp"
+#include "dump_signal.hpp"
 #include "fork.hpp"
 #include "frame_cache.hpp"
 #include "group_core.hpp"
@@ -316,6 +317,7 @@ class runtime_core {
 
   std::vector<std::unique_ptr<worker>> workers_;
   std::vector<std::thread> threads_;
+  std::unique_ptr<dump_signal> dump_signal_;
   offload_pool offloads_;
   root_group root_;
 
