@@ -16,7 +16,27 @@
 
 namespace weir::detail {
 
+constinit runtime_core* first_runtime = nullptr;
+
 namespace {
+
+std::mutex& runtimes_mutex() {
+  static auto* const mutex = new std::mutex;
+  return *mutex;
+}
+
+void enlist(runtime_core& runtime) {
+  const std::lock_guard lock(runtimes_mutex());
+  runtime.next_runtime = first_runtime;
+  first_runtime = &runtime;
+}
+
+void delist(const runtime_core& runtime) {
+  const std::lock_guard lock(runtimes_mutex());
+  runtime_core** at = &first_runtime;
+  while (*at != &runtime) at = &(*at)->next_runtime;
+  *at = runtime.next_runtime;
+}
 
 /// Blocks what belongs to the program's own threads while a thread of ours is started: it inherits the mask.
 class signals_blocked {
@@ -137,6 +157,7 @@ runtime_core::runtime_core(const runtime_options& options, simulation_options si
   }
   backend_ = first().io().kind();
   why_not_uring_ = first().why_not_uring_;
+  enlist(*this);
 }
 
 runtime_core::~runtime_core() {
@@ -149,6 +170,7 @@ runtime_core::~runtime_core() {
     wake_everybody();
   }
   for (std::thread& thread : threads_) thread.join();
+  delist(*this);
   dump_signal_.reset();  // until now: an end that hangs is worth a look
 }
 

@@ -7,25 +7,37 @@
 
 namespace weir::detail {
 
-/// A scope with a cancellation of its own around one operation: the base of with_timeout and with_cancellation. A stop
-/// of the enclosing scope comes in through request_stop and goes on inwards; the scope's own source cancels through
-/// cancel_inner(). Whichever is first decides whether the scope answers for the stop or passes it on.
-template <class Op>
-class cancelling_scope : public operation_base, public boundary, public stoppable {
+/// What does not depend on the operation inside. A debugger finds the way inwards here.
+class cancelling_scope_base : public boundary, public stoppable {
  public:
-  using value_type = operation_value_t<Op>;
-
-  explicit cancelling_scope(Op&& inner) : inner_(std::move(inner)) {}
-  cancelling_scope(cancelling_scope&& other) noexcept(std::is_nothrow_move_constructible_v<Op>)
-      : operation_base(), boundary(), inner_(std::move(other.inner_)) {}
+  cancelling_scope_base() = default;
 
  protected:
-  ~cancelling_scope() = default;
+  ~cancelling_scope_base() = default;
 
   void request_stop(cancellation_cause cause) noexcept final { state_.request(cause); }
   void visit(wait_visitor& visitor) const final {
     if (const stoppable* inner = state_.inner()) inner->visit(visitor);
   }
+
+  stop_state state_;
+  environment env_;
+};
+
+/// A scope with a cancellation of its own around one operation: the base of with_timeout and with_cancellation. A stop
+/// of the enclosing scope comes in through request_stop and goes on inwards; the scope's own source cancels through
+/// cancel_inner(). Whichever is first decides whether the scope answers for the stop or passes it on.
+template <class Op>
+class cancelling_scope : public operation_base, public cancelling_scope_base {
+ public:
+  using value_type = operation_value_t<Op>;
+
+  explicit cancelling_scope(Op&& inner) : inner_(std::move(inner)) {}
+  cancelling_scope(cancelling_scope&& other) noexcept(std::is_nothrow_move_constructible_v<Op>)
+      : operation_base(), cancelling_scope_base(), inner_(std::move(other.inner_)) {}
+
+ protected:
+  ~cancelling_scope() = default;
 
   void bind(const await_context& context) noexcept {
     frame = context.frame;
@@ -66,8 +78,6 @@ class cancelling_scope : public operation_base, public boundary, public stoppabl
   [[nodiscard]] await_context inner_context() noexcept { return {frame, this, &env_}; }
 
   Op inner_;
-  stop_state state_;
-  environment env_;
 
  private:
   environment* outer_env_ = nullptr;

@@ -263,6 +263,8 @@ class runtime_core {
   /// See weir::counters(). Any thread.
   [[nodiscard]] runtime_counters counters();
 
+  runtime_core* next_runtime = nullptr;  // in the list that begins with first_runtime
+
   /// See runtime::shutdown(). Not on a worker.
   shutdown_report shut_down(const shutdown_options& options);
 
@@ -346,6 +348,9 @@ class runtime_core {
   unsigned attached_ = 0;             // guarded by start_mutex_
   std::exception_ptr start_failure_;  // guarded by start_mutex_
 };
+
+/// All runtimes of this process, for debuggers: gdb/weir-gdb.py.
+extern runtime_core* first_runtime;
 
 inline bool worker::arrivals() const noexcept {
   return core_.injected_count_.load(std::memory_order_relaxed) != 0 || sent_count_.load(std::memory_order_relaxed) != 0;
