@@ -234,7 +234,8 @@ worker::worker(runtime_core& core, unsigned index)
       timers_(core.now(), core.shared()),
       confined_domain_(core.options().confined ? &core : nullptr),
       random_(core.simulation().enabled ? ~core.simulation().seed : index),
-      hooks_(core.options().hooks) {
+      hooks_(core.options().hooks),
+      tick_(core.coarse_tick()) {
   if (core.simulation().enabled) seeded_ = std::make_unique<seeded_queue>(core.simulation().seed);
 }
 

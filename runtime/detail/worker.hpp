@@ -183,7 +183,7 @@ class worker {
   const strand* told_ = nullptr;  // the strand that runs, where there are hooks
   clockid_t cpu_clock_ = -1;      // of the worker's thread
   inbox inbox_;
-  std::uint32_t tick_ = 0;
+  std::uint32_t tick_;
   // Of what runs now: where it had awaited last, or null while nothing runs. Read by other threads.
   std::atomic<const void*> running_at_{nullptr};
   unsigned until_injected_ = injected_pick;  // picks until one that looks for injected frames first

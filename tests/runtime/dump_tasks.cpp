@@ -69,6 +69,24 @@ TEST_CASE("dump_tasks tells of tasks that are ready to run, and of shielded sect
   });
 }
 
+TEST_CASE("dump_tasks does not take what waits since a worker's first turn to have waited since the machine started") {
+  auto main = []() -> weir::task<> {
+    std::string text;
+    auto body = [&](weir::task_group& g) -> weir::task<> {
+      g.spawn(test::nap(1h));
+      co_await weir::yield();
+      text = weir::dump_tasks();
+      g.cancel();
+    };
+    static_cast<void>(co_await weir::as_result(weir::with_task_group(body)));
+    INFO(text);
+    const std::size_t age = text.find("waits in sleep for ");
+    REQUIRE(age != std::string::npos);
+    CHECK(std::stod(text.substr(age + 19)) < 60);
+  };
+  weir::run(main(), {.workers = 1});
+}
+
 TEST_CASE("dump_tasks outside of tasks gives nothing") { CHECK(weir::dump_tasks().empty()); }
 
 TEST_CASE("a shielded section that is entered under a cancelled token, or cancelled inside, does not stop") {
