@@ -115,8 +115,8 @@ class spawned_base : public strand {
 template <class T>
 class spawned : public spawned_base {
  public:
-  static void* operator new(std::size_t size) { return promise_base::operator new(size); }
-  static void operator delete(void* memory, std::size_t size) noexcept { promise_base::operator delete(memory, size); }
+  static void* operator new(std::size_t size) { return allocate_record(size); }
+  static void operator delete(void* memory, std::size_t size) noexcept { release_record(memory, size); }
 
   [[nodiscard]] promise_base& root() noexcept final { return body_.root(); }
 

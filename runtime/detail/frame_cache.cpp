@@ -1,5 +1,10 @@
 #include "frame_cache.hpp"
 
+#include <fmt/format.h>
+
+#include <cstddef>
+#include <iterator>
+#include <mutex>
 #include <new>
 
 #include "config.hpp"
@@ -41,18 +46,88 @@ void frame_cache::release(void* memory, std::size_t size) noexcept {
   ::operator delete(memory);
 }
 
-// A frame made outside of a worker is rounded up like the others, because a worker may recycle it.
-void* promise_base::operator new(std::size_t size) {
+// What is made outside of a worker is rounded up like the rest, because a worker may recycle it.
+void* allocate_record(std::size_t size) {
   if (worker* here = current_worker()) return here->frames().allocate(size);
   return ::operator new(frame_cache::rounded(size));
 }
 
-void promise_base::operator delete(void* frame, std::size_t size) noexcept {
+void release_record(void* record, std::size_t size) noexcept {
   if (worker* here = current_worker()) {
-    here->frames().release(frame, size);
+    here->frames().release(record, size);
   } else {
-    ::operator delete(frame);
+    ::operator delete(record);
   }
 }
+
+#if defined(NDEBUG)
+
+void* promise_base::operator new(std::size_t size) { return allocate_record(size); }
+void promise_base::operator delete(void* frame, std::size_t size) noexcept { release_record(frame, size); }
+
+remaining_frames frames_left_by(const runtime_core&) { return {}; }
+
+#else
+
+namespace {
+
+/// Stands before each frame. The links are complements of addresses, so that a leak checker does not take a frame that
+/// nobody holds for one that this list holds.
+struct alignas(16) frame_header {
+  std::uintptr_t next;
+  std::uintptr_t previous;
+  const runtime_core* made_in;  // null: outside of workers
+};
+
+std::uintptr_t hidden(const frame_header* header) noexcept { return ~reinterpret_cast<std::uintptr_t>(header); }
+frame_header* shown(std::uintptr_t link) noexcept {
+  return reinterpret_cast<frame_header*>(~link);  // NOLINT(performance-no-int-to-ptr)
+}
+
+constinit spin_lock registry_lock;
+constinit std::uintptr_t first_frame = ~std::uintptr_t{0};  // guarded by registry_lock
+
+}  // namespace
+
+void* promise_base::operator new(std::size_t size) {
+  void* const memory = allocate_record(size + sizeof(frame_header));
+  const worker* const here = current_worker();
+  const std::lock_guard guard(registry_lock);
+  auto* const header = ::new (memory) frame_header{first_frame, hidden(nullptr), here ? &here->core() : nullptr};
+  if (frame_header* const second = shown(first_frame)) second->previous = hidden(header);
+  first_frame = hidden(header);
+  return header + 1;
+}
+
+void promise_base::operator delete(void* frame, std::size_t size) noexcept {
+  auto* const header = static_cast<frame_header*>(frame) - 1;
+  {
+    const std::lock_guard guard(registry_lock);
+    frame_header* const before = shown(header->previous);
+    frame_header* const behind = shown(header->next);
+    if (behind) behind->previous = header->previous;
+    (before ? before->next : first_frame) = header->next;
+  }
+  release_record(header, size + sizeof(frame_header));
+}
+
+remaining_frames frames_left_by(const runtime_core& runtime) {
+  remaining_frames left;
+  const std::lock_guard guard(registry_lock);
+  for (const frame_header* header = shown(first_frame); header; header = shown(header->next)) {
+    if (header->made_in != &runtime) continue;
+    ++left.count;
+    // A frame begins with two function pointers, then comes the promise.
+    const auto* const promise =
+        reinterpret_cast<const promise_base*>(reinterpret_cast<const std::byte*>(header + 1) + 2 * sizeof(void*));
+    const std::source_location& at = promise->awaiting_at;
+    fmt::format_to(std::back_inserter(left.lines), "  {}: {} at {}:{}\n",
+                   promise->env ? "suspended, it awaited last in" : "never awaited", at.function_name(), at.file_name(),
+                   at.line());
+  }
+  return left;
+}
+
+#endif
 
 }  // namespace weir::detail

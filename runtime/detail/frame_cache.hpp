@@ -3,6 +3,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <string>
 
 namespace weir::detail {
 
@@ -35,5 +36,15 @@ class frame_cache {
   };
   std::array<size_class, largest / 16 + 1> classes_{};
 };
+
+class runtime_core;
+
+/// In builds with assertions: the coroutines that were made on workers of `runtime` and still exist, a line for each,
+/// and how many those are. Otherwise nobody knows. Only when the runtime's workers are gone.
+struct remaining_frames {
+  std::size_t count = 0;
+  std::string lines;
+};
+remaining_frames frames_left_by(const runtime_core& runtime);
 
 }  // namespace weir::detail

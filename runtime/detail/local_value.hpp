@@ -16,8 +16,8 @@ class local_value {
   local_value(const local_value&) = delete;
   local_value& operator=(const local_value&) = delete;
 
-  static void* operator new(std::size_t size) { return promise_base::operator new(size); }
-  static void operator delete(void* memory, std::size_t size) noexcept { promise_base::operator delete(memory, size); }
+  static void* operator new(std::size_t size) { return allocate_record(size); }
+  static void operator delete(void* memory, std::size_t size) noexcept { release_record(memory, size); }
 
   /// Before anybody sees it.
   void set_outer(const local_value* outer) noexcept { outer_ = retain(outer); }

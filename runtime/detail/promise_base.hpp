@@ -20,6 +20,10 @@ class boundary;
 class leaf;
 class local_value;
 
+/// Memory from the calling worker's cache, for what is no frame but comes and goes with tasks.
+void* allocate_record(std::size_t size);
+void release_record(void* record, std::size_t size) noexcept;
+
 /// What a task has from where it runs. Awaited children share their awaiter's; scopes put a changed copy in its place.
 struct environment {
   runtime_core* runtime = nullptr;

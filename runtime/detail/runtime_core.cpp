@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <climits>
 #include <csignal>
+#include <cstdio>
 #include <ctime>
 #include <stdexcept>
 #include <thread>
@@ -172,6 +173,21 @@ runtime_core::~runtime_core() {
   for (std::thread& thread : threads_) thread.join();
   delist(*this);
   dump_signal_.reset();  // until now: an end that hangs is worth a look
+  report_leftovers();
+}
+
+void runtime_core::report_leftovers() const noexcept {
+  try {
+    const remaining_frames left = frames_left_by(*this);
+    if (left.count == 0) return;
+    const bool one = left.count == 1;
+    const std::string text =
+        fmt::format("weir: a runtime has ended, and {} that {} made in it {} still held by somebody:\n{}",
+                    one ? "a coroutine" : fmt::format("{} coroutines", left.count), one ? "was" : "were",
+                    one ? "is" : "are", left.lines);
+    std::fputs(text.c_str(), stderr);
+  } catch (const std::exception&) {  // out of memory: then it is not told
+  }
 }
 
 const char* runtime_core::thread_name() const noexcept { return name_.empty() ? "weir" : name_.c_str(); }

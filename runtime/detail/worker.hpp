@@ -293,6 +293,8 @@ class runtime_core {
   void pin(const worker& self);
   void unpin_caller() noexcept;
   void run_thread(worker& self) noexcept;
+  /// In builds with assertions: what was made here and outlives it, to stderr.
+  void report_leftovers() const noexcept;
   void run_to_the_end(worker& self) noexcept;
   void wake_everybody() noexcept;
   void wake_one() noexcept;
