@@ -1,4 +1,4 @@
-// A TCP echo server: a task for each connection, and a clean end on SIGINT or SIGTERM.
+// A TCP echo server: a task for each connection, a clean end on SIGINT or SIGTERM, and its tasks on SIGUSR1.
 // Usage: echo_server [PORT]
 // Without a port it picks one, talks to itself, and sends itself the signal.
 
@@ -62,5 +62,6 @@ weir::task<> async_main(std::uint16_t port) {
 }
 
 int main(int argc, char** argv) {
-  weir::run(async_main(argc > 1 ? static_cast<std::uint16_t>(std::atoi(argv[1])) : 0));
+  const auto port = argc > 1 ? static_cast<std::uint16_t>(std::atoi(argv[1])) : std::uint16_t{0};
+  weir::run(async_main(port), {.dump_signal = SIGUSR1});  // kill -USR1 shows every task
 }
