@@ -22,8 +22,8 @@ std::coroutine_handle<> strand::child_finished() noexcept {
 }
 
 void strand::inherit_locals() noexcept {
-  const environment* const spawner = current_environment();
-  env_.locals = spawner ? local_value::retain(spawner->locals) : nullptr;
+  const worker* const here = this_worker;
+  env_.locals = here && here->env ? local_value::retain(here->env->locals) : nullptr;
 }
 
 void strand::drop_locals() noexcept { local_value::release(std::exchange(env_.locals, nullptr)); }
