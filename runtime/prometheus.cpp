@@ -67,7 +67,7 @@ std::string escaped(std::string_view text) {
 
 class page {
  public:
-  explicit page(std::initializer_list<prometheus_label> labels) {
+  page(std::initializer_list<prometheus_label> labels) {
     for (const prometheus_label& label : labels) {
       labels_ += fmt::format("{}{}=\"{}\"", labels_.empty() ? "" : ",", label.name, escaped(label.value));
     }

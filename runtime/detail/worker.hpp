@@ -1,6 +1,6 @@
 #pragma once
 
-#include <sys/types.h>
+#include <ctime>
 
 #include <atomic>
 #include <condition_variable>
