@@ -167,6 +167,7 @@ def ready_frames(core):
     for worker in workers_of(core):
         yield from listed_frames(worker["queue_"]["woken_"])
         yield from listed_frames(worker["queue_"]["spawned_"])
+        yield from listed_frames(worker["sent_"])
     yield from listed_frames(core["injected_"])
 
 
@@ -353,8 +354,8 @@ class JoinHandlePrinter:
         target = self.value["target_"]
         if int(target) == 0:
             return "join_handle: none"
-        done = atomic(target["joiner_"]) == 1
-        return "join_handle: %s, spawned at %s" % ("ended" if done else "lives", Location.of(target["spawned_at"]))
+        done = atomic(member(target, "link_")) == 1
+        return "join_handle: %s, spawned at %s" % ("ended" if done else "lives", Location.of(member(target, "spawned_at")))
 
 
 class ChannelPrinter:
