@@ -104,7 +104,7 @@ TEST_CASE("who waits on a confined worker can be stopped from another thread, an
   auto main = []() -> weir::task<> {
     weir::event never;
     weir::mutex m;
-    auto held = co_await m.lock();
+    auto held = m.try_lock();
     for (int i = 0; i < 20; ++i) {
       weir::cancellation_source source;
       std::thread cancels([&] { source.request_cancellation(); });
