@@ -64,9 +64,9 @@ std::size_t run_queue::steal_into(run_queue& thief) noexcept {
   return count;
 }
 
-bool run_queue::empty_now() noexcept {
-  std::lock_guard guard(lock_);
-  return size() == 0;
+std::size_t run_queue::size_now() noexcept {
+  const std::lock_guard guard(lock_);
+  return size();
 }
 
 void run_queue::clear() noexcept {

@@ -81,8 +81,9 @@ class run_queue {
 
   /// Exact for the owner, a hint for others.
   [[nodiscard]] std::size_t size() const noexcept { return size_.load(std::memory_order_relaxed); }
-  /// Exact for any thread: looks under the lock.
-  [[nodiscard]] bool empty_now() noexcept;
+  /// Exact for any thread: they look under the lock.
+  [[nodiscard]] std::size_t size_now() noexcept;
+  [[nodiscard]] bool empty_now() noexcept { return size_now() == 0; }
   /// Forgets them all. When there is no other thread any more, whatever it was about to do with the queue.
   void clear() noexcept;
   /// Calls `see` for each ready frame. While no task runs.

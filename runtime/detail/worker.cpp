@@ -291,7 +291,7 @@ worker_counters worker::counters() const noexcept {
 void worker::nudge() noexcept {
   if (this_worker == this) return;
   nudged_.store(true, std::memory_order_seq_cst);
-  if (parked_.exchange(false, std::memory_order_seq_cst)) wake();
+  if (claim()) wake();
 }
 
 void worker::send(promise_base& frame) noexcept {
@@ -303,7 +303,7 @@ void worker::send(promise_base& frame) noexcept {
     sent_.push_back(frame);
     sent_count_.store(sent_count_.load(std::memory_order_relaxed) + 1, std::memory_order_seq_cst);
   }
-  if (this_worker != this && parked_.exchange(false, std::memory_order_seq_cst)) wake();
+  if (this_worker != this && claim()) wake();
   posting_.fetch_sub(1, std::memory_order_release);
 }
 
@@ -322,7 +322,7 @@ void worker::post(message& m) noexcept {
   // Once the message is in, the runtime may come to its end; the destructor waits until we are out again.
   posting_.fetch_add(1, std::memory_order_relaxed);
   inbox_.push(m);
-  if (this_worker != this && parked_.exchange(false, std::memory_order_seq_cst)) wake();
+  if (this_worker != this && claim()) wake();
   posting_.fetch_sub(1, std::memory_order_release);
 }
 
@@ -491,6 +491,12 @@ void worker::unwind(unwind_point point) noexcept {
   }
 }
 
+// Parking, waking and searching. tests/runtime/parking_model.cpp has the same steps in the same order, and tries every
+// interleaving of them: change both together. What they promise:
+// - No worker rests while a task waits that nobody is about to start, but for one woken task that its own worker is to
+//   run next.
+// - One worker at a time is woken to search, and the next one only when that one has found something and left more. So
+//   a batch of tasks wakes no more workers than it has tasks, and its maker pays for one wake-up.
 void worker::idle() noexcept {
   if (seeded_) {
     idle_in_virtual_time();
@@ -498,23 +504,51 @@ void worker::idle() noexcept {
   }
   if (core_.stealing() && find_work()) return;
   if (spin()) return;
-  parked_.exchange(true, std::memory_order_seq_cst);
+  rest_.exchange(rest::parked, std::memory_order_seq_cst);
   if (core_.shared()) core_.parked_.fetch_add(1, std::memory_order_seq_cst);
   // From here on whoever makes work sees that we are parked. What was made before must be seen by us: hence these
   // checks after the announcement, the run queues under their locks.
-  bool work = !inbox_.empty_now() || core_.injected_count_.load(std::memory_order_seq_cst) != 0 ||
-              sent_count_.load(std::memory_order_seq_cst) != 0 || nudged_.exchange(false, std::memory_order_seq_cst);
+  const bool work_here = !inbox_.empty_now() || sent_count_.load(std::memory_order_seq_cst) != 0 ||
+                         nudged_.exchange(false, std::memory_order_seq_cst);
+  bool work_elsewhere = core_.injected_count_.load(std::memory_order_seq_cst) != 0;
   if (core_.stealing()) {
-    for (const auto& other : core_.workers_) work = work || !other->queue_.empty_now();
+    for (const auto& other : core_.workers_) work_elsewhere = work_elsewhere || !other->queue_.empty_now();
   }
-  if (work) {
+  if (work_here || work_elsewhere) {
     reactor_->poll();
   } else {
     counted.parks.add();
     reactor_->wait(timers_.empty() ? no_deadline : timers_.next_due());
   }
-  if (core_.shared()) core_.parked_.fetch_sub(1, std::memory_order_seq_cst);
-  parked_.store(false, std::memory_order_relaxed);
+  leave_rest(work_elsewhere);
+}
+
+void worker::leave_rest(bool work_elsewhere) noexcept {
+  rest before = rest_.load(std::memory_order_relaxed);
+  if (core_.shared()) {
+    core_.parked_.fetch_sub(1, std::memory_order_seq_cst);
+    before = rest_.exchange(rest::awake, std::memory_order_seq_cst);
+  } else {
+    rest_.store(rest::awake, std::memory_order_relaxed);
+  }
+  if (before != rest::parked) {
+    wakeups_.store(wakeups_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+  }
+  // Those who have made what we saw elsewhere may have woken nobody, because somebody searched: then it is this worker
+  // that takes care of it.
+  if (before != rest::to_search) {
+    if (!work_elsewhere || !core_.shared()) return;
+    core_.searching_.fetch_add(1, std::memory_order_seq_cst);
+  }
+  // What it has come for is taken before it looks whether that was all.
+  if (ready() == 0 && inbox_.empty() && sent_count_.load(std::memory_order_relaxed) == 0) {
+    if (promise_base* frame = core_.take_injected(queue_)) {
+      queue_.push_woken(*frame);
+    } else {
+      steal();
+    }
+  }
+  end_search();
 }
 
 bool worker::spin() noexcept {
@@ -534,18 +568,44 @@ bool worker::spin() noexcept {
 
 bool worker::find_work() noexcept {
   core_.searching_.fetch_add(1, std::memory_order_seq_cst);
-  std::size_t found = 0;
+  const bool found = steal();
+  end_search();
+  return found;
+}
+
+bool worker::steal() noexcept {
+  if (!core_.stealing()) return false;
   const std::size_t n = core_.workers_.size();
-  for (std::size_t i = 1; i < n && found == 0; ++i) {
+  for (std::size_t i = 1; i < n; ++i) {
     run_queue& victim = core_.workers_[(index_ + i) % n]->queue_;
-    if (victim.size() != 0) found = victim.steal_into(queue_);
+    if (victim.size() == 0) continue;
+    if (const std::size_t found = victim.steal_into(queue_)) {
+      counted.steals.add();
+      counted.stolen.add(found);
+      return true;
+    }
   }
-  core_.searching_.fetch_sub(1, std::memory_order_seq_cst);
-  counted.steals.add(found != 0);
-  counted.stolen.add(found);
-  // Where there was more than one there may be more still: the next worker is needed only now.
-  if (found > 1) core_.wake_one();
-  return found != 0;
+  return false;
+}
+
+// While somebody searches nobody is woken. So whoever is the last to end has to look what came meanwhile.
+void worker::end_search() noexcept {
+  about_to_run_.store(ready() != 0, std::memory_order_relaxed);
+  if (core_.searching_.fetch_sub(1, std::memory_order_seq_cst) == 1 && work_is_left()) core_.wake_one();
+}
+
+bool worker::work_is_left() noexcept {
+  // One of them is for this worker.
+  const std::size_t injected = core_.injected_count_.load(std::memory_order_seq_cst);
+  if (injected + sent_count_.load(std::memory_order_relaxed) + queue_.size() > 1) return true;
+  if (!core_.stealing()) return false;
+  for (const auto& other : core_.workers_) {
+    if (other.get() == this) continue;
+    const std::size_t size = other->queue_.size_now();
+    // A single one is for a worker that has just found it.
+    if (size > 1 || (size == 1 && !other->about_to_run_.load(std::memory_order_relaxed))) return true;
+  }
+  return false;
 }
 
 void worker::idle_in_virtual_time() noexcept {
@@ -570,12 +630,24 @@ time_point runtime_core::now() const noexcept { return simulation_.enabled ? vir
 void runtime_core::wake_one() noexcept {
   if (!shared_) return;
   if (parked_.load(std::memory_order_seq_cst) == 0 || searching_.load(std::memory_order_seq_cst) != 0) return;
-  for (const auto& w : workers_) {
-    if (w->parked_.load(std::memory_order_relaxed) && w->parked_.exchange(false, std::memory_order_seq_cst)) {
+  const auto is_parked = [](const std::unique_ptr<worker>& w) {
+    return w->rest_.load(std::memory_order_seq_cst) == worker::rest::parked;
+  };
+  do {
+    unsigned nobody = 0;
+    if (!searching_.compare_exchange_strong(nobody, 1, std::memory_order_seq_cst)) return;
+    for (const auto& w : workers_) {
+      auto parked = worker::rest::parked;
+      if (!is_parked(w) ||
+          !w->rest_.compare_exchange_strong(parked, worker::rest::to_search, std::memory_order_seq_cst)) {
+        continue;
+      }
       w->wake();
       return;
     }
-  }
+    searching_.fetch_sub(1, std::memory_order_seq_cst);
+    // Meanwhile one may have parked, and somebody else have left the waking to us.
+  } while (std::any_of(workers_.begin(), workers_.end(), is_parked));
 }
 
 void runtime_core::refuse_other_threads() const noexcept {
@@ -615,7 +687,7 @@ void runtime_core::inject(promise_base& frame) noexcept {
   injected_count_.store(injected_count_.load(std::memory_order_relaxed) + 1, std::memory_order_seq_cst);
   if (shared_) {
     wake_one();
-  } else if (first().parked_.exchange(false, std::memory_order_seq_cst)) {
+  } else if (first().claim()) {
     first().wake();
   }
 }

@@ -92,6 +92,9 @@ class worker {
   /// See runtime_core::abandon().
   void forget_work() noexcept;
 
+  /// How often another thread has ended its rest. Any thread.
+  [[nodiscard]] std::uint32_t wakeups() const noexcept { return wakeups_.load(std::memory_order_relaxed); }
+
   /// What promise_base::home says of frames that wait here.
   [[nodiscard]] std::uint8_t home() const noexcept { return home_; }
 
@@ -163,7 +166,16 @@ class worker {
   void unwind(unwind_point point) noexcept;
   void idle() noexcept;
   void idle_in_virtual_time() noexcept;
+  /// Claims the worker if it is parked: the caller is the one who wakes it.
+  [[nodiscard]] bool claim() noexcept {
+    auto parked = rest::parked;
+    return rest_.compare_exchange_strong(parked, rest::awake, std::memory_order_seq_cst);
+  }
+  bool steal() noexcept;
   bool find_work() noexcept;
+  void end_search() noexcept;
+  [[nodiscard]] bool work_is_left() noexcept;
+  void leave_rest(bool work_elsewhere) noexcept;
   bool spin() noexcept;
 
   runtime_core& core_;
@@ -193,8 +205,15 @@ class worker {
   frame_list sent_;  // for this worker and no other; guarded by sent_lock_
   std::atomic<std::size_t> sent_count_{0};
   bool sent_first_ = false;  // whose turn it is among those from elsewhere
-  std::atomic<bool> parked_{false};
+  enum class rest : std::uint8_t {
+    awake,      ///< or woken by whoever has brought something for it
+    parked,     ///< in the kernel, or about to be
+    to_search,  ///< woken to look for work: it counts as searching from then on
+  };
+  std::atomic<rest> rest_{rest::awake};
+  std::atomic<bool> about_to_run_{false};  // it has ended a search, and begins its next turn with what it has found
   std::atomic<bool> nudged_{false};
+  std::atomic<std::uint32_t> wakeups_{0};
   std::atomic<unsigned> posting_{0};  // threads inside post()
 };
 
@@ -224,6 +243,8 @@ class runtime_core {
   [[nodiscard]] time_point now() const noexcept;
   [[nodiscard]] run_trace& trace() noexcept { return trace_; }
   [[nodiscard]] worker& first() noexcept { return *workers_.front(); }
+  /// Workers that wait in the kernel, or are about to. Always 0 with one worker.
+  [[nodiscard]] unsigned parked() const noexcept { return parked_.load(std::memory_order_relaxed); }
   [[nodiscard]] worker& at(unsigned index) noexcept { return *workers_[index]; }
   [[nodiscard]] std::size_t worker_count() const noexcept { return workers_.size(); }
   [[nodiscard]] group_core& root() noexcept { return root_; }
@@ -326,7 +347,7 @@ class runtime_core {
   root_group root_;
 
   std::atomic<unsigned> parked_{0};     // workers that wait in the kernel, or are about to
-  std::atomic<unsigned> searching_{0};  // workers that look for work at others
+  std::atomic<unsigned> searching_{0};  // workers that look for work at others, or are being woken to do so
   std::atomic<bool> ending_{false};     // the first worker is to cancel and join everything
   std::atomic<bool> leaving_{false};    // everything is joined: the workers are to leave
 
@@ -369,6 +390,7 @@ inline void runtime_core::note_spawned(const promise_base& frame) noexcept {
 
 inline void worker::begin_turn() noexcept {
   if (core_.pausing()) core_.pause_here();
+  about_to_run_.store(false, std::memory_order_relaxed);
 }
 
 inline void worker::end_turn() noexcept {

@@ -1,0 +1,170 @@
+#include <thread>
+
+#include <weir/runtime/detail/worker.hpp>
+
+#include "../io/watchdog.hpp"
+#include "support.hpp"
+
+// Workers that park and are woken, on real threads. A lost wake-up would hang, and the watchdog tell it. What every
+// interleaving of the steps does is in parking_model.cpp.
+
+namespace {
+
+/// Looks at a runtime from outside.
+class onlooker {
+ public:
+  explicit onlooker(weir::runtime& of) : core_(weir::runtime_access::core(of)) {}
+  void wait_until_all_are_parked() const {
+    while (core_.parked() != core_.worker_count()) std::this_thread::yield();
+  }
+  [[nodiscard]] unsigned wakeups() const {
+    unsigned sum = 0;
+    for (unsigned w = 0; w < core_.worker_count(); ++w) sum += core_.at(w).wakeups();
+    return sum;
+  }
+
+ private:
+  weir::detail::runtime_core& core_;
+};
+
+}  // namespace
+
+TEST_CASE("parking: batches of tasks from outside, each into a runtime at rest or about to be") {
+  const test::watchdog dog;
+  for (const unsigned workers : {1u, 2u, 4u}) {
+    test::watchdog::watch("batches from outside, workers: " + std::to_string(workers));
+    weir::runtime rt({.workers = workers});
+    std::atomic<int> ran{0};
+    int expected = 0;
+    for (int i = 0; i < test::scaled(4'000, 600); ++i) {
+      auto counts = [&ran]() -> weir::task<> {
+        ++ran;
+        co_return;
+      };
+      for (int k = 0; k <= i % 3; ++k, ++expected) {
+        if (i % 4 == 3) {
+          rt.spawn_on(static_cast<unsigned>(k) % workers, counts);
+        } else {
+          rt.spawn(counts);
+        }
+      }
+      while (ran != expected) std::this_thread::yield();
+      if (i % 16 == 0 && workers > 1) onlooker(rt).wait_until_all_are_parked();
+    }
+  }
+}
+
+TEST_CASE("parking: a task that waits for its child without suspending finds another worker for it, every time") {
+  const test::watchdog dog;
+  for (const unsigned workers : {2u, 3u}) {
+    test::watchdog::watch("busy parents, workers: " + std::to_string(workers));
+    auto main = [workers]() -> weir::task<> {
+      for (int i = 0; i < test::scaled(3'000, 500); ++i) {
+        std::atomic<unsigned> met{0};
+        auto body = [&](weir::task_group& group) -> weir::task<> {
+          // As many as there are workers, and each needs one of its own.
+          auto child = [&]() -> weir::task<> {
+            ++met;
+            while (met < workers) std::this_thread::yield();
+            co_return;
+          };
+          for (unsigned k = 0; k < workers; ++k) group.spawn(child);
+          co_await group.join();
+        };
+        co_await weir::with_task_group(body);
+        if (i % 8 == 0) co_await weir::sleep_for(20us);  // long enough for the others to park
+      }
+    };
+    weir::run(main(), {.workers = workers});
+  }
+}
+
+TEST_CASE("parking: threads outside wake tasks on several workers, one signal each") {
+  const test::watchdog dog;
+  for (const bool stealing : {true, false}) {
+    test::watchdog::watch(stealing ? "signals" : "signals without stealing");
+    constexpr int pairs = 3;
+    constexpr int rounds = test::scaled(4'000, 600);
+    weir::runtime rt({.workers = 3, .stealing = stealing});
+    std::vector<std::thread> threads;
+    std::array<weir::event, pairs> signals{weir::event(weir::reset_mode::automatic),
+                                           weir::event(weir::reset_mode::automatic),
+                                           weir::event(weir::reset_mode::automatic)};
+    std::array<std::atomic<int>, pairs> seen{};
+    for (std::size_t p = 0; p < pairs; ++p) {
+      auto waits = [&signal = signals[p], &count = seen[p]]() -> weir::task<> {
+        for (int i = 0; i < rounds; ++i) {
+          co_await signal.wait();
+          ++count;
+        }
+      };
+      rt.spawn(waits);
+      threads.emplace_back([&signal = signals[p], &count = seen[p]] {
+        for (int i = 0; i < rounds; ++i) {
+          signal.set();
+          while (count <= i) std::this_thread::yield();
+        }
+      });
+    }
+    for (std::thread& t : threads) t.join();
+    CHECK(seen[0] + seen[1] + seen[2] == pairs * rounds);
+  }
+}
+
+TEST_CASE("parking: a batch of tasks wakes no more workers than it needs") {
+  const test::watchdog dog;
+  test::watchdog::watch("counted wake-ups");
+  weir::runtime rt({.workers = 4});
+  const onlooker at(rt);
+  auto nothing = []() -> weir::task<> { co_return; };
+  const auto wakeups_of = [&](unsigned tasks) {
+    at.wait_until_all_are_parked();
+    const unsigned before = at.wakeups();
+    std::vector<weir::join_handle<>> handles;
+    for (unsigned i = 0; i < tasks; ++i) handles.push_back(rt.spawn(nothing));
+    for (auto& h : handles) {
+      while (!h.done()) std::this_thread::yield();
+    }
+    at.wait_until_all_are_parked();
+    return at.wakeups() - before;
+  };
+  for (int i = 0; i < test::scaled(300, 60); ++i) {
+    if (wakeups_of(1) > 1) FAIL("one task woke several workers");
+    // Each may come when all are at rest; and who is woken for one of several may be late for it.
+    for (const unsigned tasks : {2u, 3u, 8u}) {
+      const unsigned woken = wakeups_of(tasks);
+      CAPTURE(tasks);
+      CAPTURE(woken);
+      if (woken > 2 * tasks - 1) FAIL("a batch woke more workers than it has tasks");
+    }
+  }
+}
+
+TEST_CASE(
+    "parking: a task that goes on and on by itself wakes nobody, and tasks spawned at once wake one after another") {
+  const test::watchdog dog;
+  test::watchdog::watch("nobody is needed");
+  weir::runtime rt({.workers = 4});
+  const onlooker at(rt);
+  auto alone = [&]() -> weir::task<unsigned> {
+    co_await weir::yield();
+    const unsigned before = at.wakeups();
+    for (int i = 0; i < 20'000; ++i) co_await weir::yield();
+    co_return at.wakeups() - before;
+  };
+  at.wait_until_all_are_parked();
+  CHECK(rt.block_on(alone()) == 0);
+  // A worker that is woken takes far longer to come than these take to be spawned.
+  auto spawns = [&]() -> weir::task<unsigned> {
+    const unsigned before = at.wakeups();
+    auto body = [](weir::task_group& group) -> weir::task<> {
+      auto child = []() -> weir::task<> { co_return; };
+      for (int i = 0; i < 5; ++i) group.spawn(child);
+      co_await group.join();
+    };
+    co_await weir::with_task_group(body);
+    co_return at.wakeups() - before;
+  };
+  at.wait_until_all_are_parked();
+  CHECK(rt.block_on(spawns()) <= 9);
+}
