@@ -15,7 +15,7 @@ TEST_CASE("spawn_on: a task starts on the worker that was named, while that one 
         threads[w] = co_await asked.join();
       }
       CHECK(std::set<std::thread::id>(threads.begin(), threads.end()).size() == workers);
-      bool end = false;
+      std::atomic<bool> end{false};
       std::atomic<int> wrong{0};
       auto body = [&](weir::task_group& group) -> weir::task<> {
         auto yields = [&]() -> weir::task<> {
