@@ -14,6 +14,7 @@
 #include "io/simulation.hpp"
 #include "io/stream.hpp"
 #include "io/tcp.hpp"
+#include "io/until_signal.hpp"
 #include "io/write_all.hpp"
 #include "patterns/batch.hpp"
 #include "patterns/collect.hpp"

@@ -307,7 +307,12 @@ TEST_CASE("contracts: of nested deadlines the nearer one ends it, and remaining(
       co_return;
     };
     co_await with_deadline(start, late());
-    // A shield hides the cancellation, and not the time.
+    // Behind a shield there is neither.
+    const auto shielded = []() -> task<> {
+      CHECK(weir::remaining() == weir::duration::max());
+      co_return;
+    };
+    co_await with_timeout(1ms, weir::shielded(shielded()));
     CHECK(weir::remaining() == weir::duration::max());
   });
 }

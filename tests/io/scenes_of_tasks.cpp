@@ -3,11 +3,13 @@
 #include <array>
 #include <atomic>
 #include <coroutine>
+#include <csignal>
 #include <memory>
 #include <optional>
 #include <thread>
 #include <vector>
 
+#include <weir/io/until_signal.hpp>
 #include <weir/sync/event.hpp>
 
 // Scopes, groups and what else runs tasks. What they run waits for a gate, and is counted.
@@ -303,6 +305,26 @@ class shielding final : public gated {
   }
 };
 
+class serving_until_a_signal final : public gated {
+ public:
+  serving_until_a_signal() : gated(1) {}
+  task<bool> attempt(cancellation_token token) override {
+    const auto serve = [this](cancellation_token stopping) -> task<> {
+      co_await waits_for_nothing();
+      expect(!stopping.is_cancellation_requested(), "there was no signal");
+    };
+    auto r = co_await as_result(with_cancellation(token, weir::until_signal(serve, {.signals = {SIGUSR1}})));
+    expect(inside_ == 0, "it was left before the server had ended");
+    if (!completed(r)) co_return false;
+    expect(r->signal == 0, "a signal came that nobody sent");
+    co_return true;
+  }
+  task<> settle(bool completed) override {
+    if (completed) expect(ended_ == 1, "it completed before the server");
+    co_await gated::settle(completed);
+  }
+};
+
 class checking final : public scene {
  public:
   [[nodiscard]] completion completes() const override { return completion::by_itself; }
@@ -426,6 +448,7 @@ constexpr std::array kinds = {
     kind_of_operation{"`as_result(op)`", "as_result", make_scene<inside_a_scope, scope_kind::result>, true},
     kind_of_operation{"`with_cleanup(op, fn, limit)`", "with_cleanup", make_scene<cleaning_up>, true},
     kind_of_operation{"`shielded(op)`", "shielded", make_scene<shielding>, true},
+    kind_of_operation{"`until_signal(serve)`", "until_signal", make_scene<serving_until_a_signal>, true},
     kind_of_operation{"`checkpoint()`", "checkpoint", make_scene<checking>, true},
     kind_of_operation{"an awaitable of another library", "a foreign awaitable", make_scene<awaiting_what_is_foreign>,
                       true},
