@@ -313,7 +313,8 @@ class serving_until_a_signal final : public gated {
       co_await waits_for_nothing();
       expect(!stopping.is_cancellation_requested(), "there was no signal");
     };
-    auto r = co_await as_result(with_cancellation(token, weir::until_signal(serve, {.signals = {SIGUSR1}})));
+    const weir::until_signal_options options{.signals = {SIGUSR1}};
+    auto r = co_await as_result(with_cancellation(token, weir::until_signal(serve, options)));
     expect(inside_ == 0, "it was left before the server had ended");
     if (!completed(r)) co_return false;
     expect(r->signal == 0, "a signal came that nobody sent");

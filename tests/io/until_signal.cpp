@@ -83,7 +83,8 @@ TEST_CASE("until_signal: a server that ends by itself, that fails, and that is s
     const auto waits = [&](weir::cancellation_token) -> task<> { co_await test::stuck(seen, "server"); };
     const auto stopped = co_await as_result(weir::with_timeout(1ms, weir::until_signal(waits)));
     CHECK(stopped.error() == std::errc::timed_out);
-    const auto none = co_await as_result(weir::until_signal(waits, {.signals = {}}));
+    const weir::until_signal_options no_signal{.signals = {}};
+    const auto none = co_await as_result(weir::until_signal(waits, no_signal));
     CHECK(test::unobserved::what(none.exception()).find("without a signal") != std::string::npos);
   };
   world.run(main());
