@@ -352,8 +352,8 @@ class runtime_core {
   std::atomic<bool> leaving_{false};    // everything is joined: the workers are to leave
 
   spin_lock inject_lock_;
-  frame_list injected_;      // guarded by inject_lock_
-  counter injections_;       // raised under inject_lock_
+  frame_list injected_;  // guarded by inject_lock_
+  counter injections_;   // raised under inject_lock_
   std::atomic<std::uint64_t> outside_spawned_{0};
   std::atomic<std::uint64_t> outside_wakeups_{0};
   std::atomic<std::size_t> injected_count_{0};
