@@ -233,7 +233,9 @@ class awaiting_any_of_a_vector final : public gated {
   }
 };
 
-enum class scope_kind : std::uint8_t { timeout, deadline, cancellation, result };
+enum class scope_kind : std::uint8_t { timeout, deadline, cancellation, result, local };
+
+weir::task_local<int> local_number;
 
 /// Inside a scope that does not end it: the stop from outside goes past.
 class inside_a_scope final : public gated {
@@ -256,6 +258,11 @@ class inside_a_scope final : public gated {
       case scope_kind::result: {
         auto r = co_await as_result(with_cancellation(token, as_result(waits())));
         if (r.has_value()) expect(r->has_value(), "it has swallowed the cancellation");
+        co_return completed(r);
+      }
+      case scope_kind::local: {
+        auto r = co_await as_result(with_cancellation(token, local_number.with(7, waits())));
+        expect(!local_number.get(), "the value is still there behind it");
         co_return completed(r);
       }
     }
@@ -446,6 +453,8 @@ constexpr std::array kinds = {
     kind_of_operation{timeout_row, "with_deadline", make_scene<inside_a_scope, scope_kind::deadline>, true},
     kind_of_operation{"`with_cancellation(token, op)`", "with_cancellation",
                       make_scene<inside_a_scope, scope_kind::cancellation>, true},
+    kind_of_operation{"`task_local::with(value, op)`", "task_local::with",
+                      make_scene<inside_a_scope, scope_kind::local>, true},
     kind_of_operation{"`as_result(op)`", "as_result", make_scene<inside_a_scope, scope_kind::result>, true},
     kind_of_operation{"`with_cleanup(op, fn, limit)`", "with_cleanup", make_scene<cleaning_up>, true},
     kind_of_operation{"`shielded(op)`", "shielded", make_scene<shielding>, true},
