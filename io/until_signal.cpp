@@ -6,6 +6,7 @@
 #include <exception>
 #include <mutex>
 #include <stdexcept>
+#include <utility>
 
 #include "../runtime/with_cleanup.hpp"
 
@@ -36,7 +37,9 @@ class server_state {
   bool ended_ = false;     // guarded by mutex_
 };
 
-signal_set watching(const until_signal_options& options) {
+}  // namespace
+
+signal_set watch_signals(const until_signal_options& options) {
   std::array<int, 4> wanted{};
   std::size_t n = 0;
   for (const int signal : options.signals) {
@@ -56,13 +59,9 @@ signal_set watching(const until_signal_options& options) {
   }
 }
 
-}  // namespace
-
-task<> stop_on_signal(until_signal_options options, cancellation_source& stopping, int& signal) {
-  {
-    signal_set signals = watching(options);
-    signal = co_await signals.wait();
-  }
+task<> stop_on_signal(std::optional<signal_set> signals, cancellation_source& stopping, int& signal) {
+  signal = co_await signals->wait();
+  signals.reset();
   stopping.request_cancellation();
 }
 
@@ -70,13 +69,14 @@ signal_report run_until_signal(const std::function<task<>(cancellation_token)>& 
                                const until_signal_options& options, const runtime_options& runtime) {
   signal_report report;
   std::exception_ptr failure;
-  server_state state;  // outlives the runtime, whose tasks use it
+  std::optional<signal_set> signals(watch_signals(options));  // before `serve` runs, and says that it is ready
+  server_state state;                                         // outlives the runtime, whose tasks use it
   class runtime workers(runtime);
   const auto run = [&]() -> task<> {
     cancellation_source stopping;
     const auto body = [&](task_group& group) -> task<> {
       const auto watch = [&]() -> task<> {
-        co_await stop_on_signal(options, stopping, report.signal);
+        co_await stop_on_signal(std::move(signals), stopping, report.signal);
         state.set_stopping();
       };
       auto watching = group.spawn(watch);

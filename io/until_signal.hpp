@@ -5,6 +5,7 @@
 #include <concepts>
 #include <csignal>
 #include <functional>
+#include <optional>
 #include <type_traits>
 #include <utility>
 
@@ -42,8 +43,10 @@ template <class F>
 concept server_function = std::invocable<std::decay_t<F>&, cancellation_token> &&
                           is_task<std::invoke_result_t<std::decay_t<F>&, cancellation_token>>;
 
-/// Waits for one of the signals, puts their dispositions back, and cancels `stopping`.
-task<> stop_on_signal(until_signal_options options, cancellation_source& stopping, int& signal);
+/// From its construction on the signals do not end the process. Throws std::invalid_argument if there is none.
+signal_set watch_signals(const until_signal_options& options);
+/// Waits for one of the signals, lets go of them, and cancels `stopping`.
+task<> stop_on_signal(std::optional<signal_set> signals, cancellation_source& stopping, int& signal);
 
 signal_report run_until_signal(const std::function<task<>(cancellation_token)>& serve,
                                const until_signal_options& options, const runtime_options& runtime);
@@ -52,10 +55,11 @@ template <class F>
 task<signal_report> until_signal(F serve, until_signal_options options) {
   signal_report report;
   cancellation_source stopping;
+  std::optional<signal_set> signals(watch_signals(options));  // before `serve` runs, and says that it is ready
   const auto body = [&](task_group& group) -> task<> {
     auto serving = group.spawn(std::ref(serve), stopping.token());
     const auto watch = [&]() -> task<> {
-      co_await stop_on_signal(options, stopping, report.signal);
+      co_await stop_on_signal(std::move(signals), stopping, report.signal);
       co_await sleep_for(options.drain);
       report.cancelled = true;
       serving.request_cancellation();
