@@ -39,6 +39,7 @@
 #include "runtime/shielded.hpp"
 #include "runtime/sleep.hpp"
 #include "runtime/spawn.hpp"
+#include "runtime/stall.hpp"
 #include "runtime/task.hpp"
 #include "runtime/task_group.hpp"
 #include "runtime/task_hooks.hpp"

@@ -13,6 +13,7 @@
 #include "detail/embedded_strand.hpp"
 #include "detail/reactor.hpp"
 #include "spawn.hpp"
+#include "stall.hpp"
 #include "task.hpp"
 #include "task_hooks.hpp"
 
@@ -64,6 +65,13 @@ struct runtime_options {
   /// also when all workers are busy: then it names what they run. The signal's disposition is replaced while the
   /// runtime lives. std::invalid_argument for signals that cannot be caught, or tell of a fault. Not in a simulation.
   int dump_signal = 0;
+  /// A task that runs for longer than this without suspending holds up all others of its worker, their I/O and their
+  /// timers: it is named, once for each time. A thread of its own looks, four times in that span, so what is told has
+  /// lasted up to a quarter longer; time in which the worker got no CPU counts, too. Workers do nothing for it. Zero:
+  /// no watch. Not in a simulation, where computing takes no time.
+  duration stall_limit{};
+  /// Gets that, on the thread that watches; must not throw. Null: one line on stderr.
+  void (*on_stall)(const stall&) noexcept = nullptr;
   /// Leave SIGPIPE as it is. By default a runtime sets it to "ignore" when it was at its default action, because
   /// writing to a pipe whose reader has gone would end the process.
   bool keep_sigpipe = false;

@@ -137,10 +137,13 @@ runtime_core::runtime_core(const runtime_options& options, simulation_options si
     }
   }
   started_.wait(lock, [this] { return attached_ == threads_.size(); });
-  if (!start_failure_ && options_.dump_signal != 0 && !simulation_.enabled) {
+  if (!start_failure_ && !simulation_.enabled) {
     const signals_blocked guard;
     try {
-      dump_signal_ = std::make_unique<dump_signal>(options_.dump_signal, *this);
+      if (options_.dump_signal != 0) dump_signal_ = std::make_unique<dump_signal>(options_.dump_signal, *this);
+      if (options_.stall_limit > duration::zero()) {
+        stall_watch_ = std::make_unique<stall_watch>(*this, options_.stall_limit);
+      }
     } catch (...) {
       start_failure_ = std::current_exception();
     }
@@ -172,6 +175,7 @@ runtime_core::~runtime_core() {
   }
   for (std::thread& thread : threads_) thread.join();
   delist(*this);
+  stall_watch_.reset();
   dump_signal_.reset();  // until now: an end that hangs is worth a look
   report_leftovers();
 }
@@ -339,7 +343,7 @@ std::string runtime_core::describe_tasks(duration patience) {
     text = fmt::format("{}tasks cannot be shown: a worker has not come to the end of a task within {} ms\n",
                        name_.empty() ? "" : name_ + ": ", patience / std::chrono::milliseconds(1));
     for (const auto& w : workers_) {
-      const void* const at = w->running_at_.load(std::memory_order_relaxed);
+      const void* const at = w->running_at();
       if (w.get() == here || !at) continue;
       const std::source_location last = location_at(at);
       text += fmt::format("worker {} runs a task that awaited last in {} at {}:{}\n", w->index(), last.function_name(),

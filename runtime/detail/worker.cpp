@@ -384,6 +384,15 @@ promise_base* worker::take_sent() noexcept {
   return sent_.pop_front();
 }
 
+const void* worker::mark_run(bool& same) noexcept {
+  const void* at = running_at_.load(std::memory_order_relaxed);
+  same = at != without_mark(at);
+  if (same || !at) return without_mark(at);
+  auto* const marked = reinterpret_cast<const void*>(reinterpret_cast<std::uintptr_t>(at) | 1);
+  // Should another run have begun meanwhile, at the same place, then that one is marked.
+  return running_at_.compare_exchange_strong(at, marked, std::memory_order_relaxed) ? without_mark(marked) : nullptr;
+}
+
 [[gnu::always_inline]] inline void worker::run(promise_base& frame, unsigned completions) noexcept {
   front_streak_ = std::exchange(frame.at_front, false) ? front_streak_ + 1 : 0;
   front_taken_ = false;

@@ -22,6 +22,7 @@
 #include "reactor.hpp"
 #include "run_queue.hpp"
 #include "scheduler.hpp"
+#include "stall_watch.hpp"
 #include "timer_wheel.hpp"
 
 namespace weir::detail {
@@ -101,6 +102,14 @@ class worker {
   /// Any thread.
   [[nodiscard]] worker_counters counters() const noexcept;
 
+  /// For who watches runs of tasks, a single thread. Where the task that runs had awaited last, or null while none runs
+  /// or that is not known. `same`: it is the run that was marked by the call before.
+  const void* mark_run(bool& same) noexcept;
+  /// The same for others.
+  [[nodiscard]] const void* running_at() const noexcept {
+    return without_mark(running_at_.load(std::memory_order_relaxed));
+  }
+
   // Raised on the worker's thread; see worker_counters.
   struct {
     counter spawned;
@@ -132,6 +141,11 @@ class worker {
 
  private:
   friend class runtime_core;
+
+  // The lowest bit of an address that has none.
+  static const void* without_mark(const void* at) noexcept {
+    return reinterpret_cast<const void*>(reinterpret_cast<std::uintptr_t>(at) & ~std::uintptr_t{1});
+  }
 
   static constexpr unsigned injected_pick = 61;
 
@@ -196,7 +210,8 @@ class worker {
   clockid_t cpu_clock_ = -1;      // of the worker's thread
   inbox inbox_;
   std::uint32_t tick_;
-  // Of what runs now: where it had awaited last, or null while nothing runs. Read by other threads.
+  // Of what runs now: where it had awaited last, or null while nothing runs. Read by other threads, and marked by one:
+  // see stall_watch.
   std::atomic<const void*> running_at_{nullptr};
   unsigned until_injected_ = injected_pick;  // picks until one that looks for injected frames first
   unsigned front_streak_ = 0;                // tasks in a row that ran before their turn
@@ -247,6 +262,8 @@ class runtime_core {
   [[nodiscard]] unsigned parked() const noexcept { return parked_.load(std::memory_order_relaxed); }
   [[nodiscard]] worker& at(unsigned index) noexcept { return *workers_[index]; }
   [[nodiscard]] std::size_t worker_count() const noexcept { return workers_.size(); }
+  /// See worker::mark_run().
+  const void* mark_run(unsigned of_worker, bool& same) noexcept { return workers_[of_worker]->mark_run(same); }
   [[nodiscard]] group_core& root() noexcept { return root_; }
   [[nodiscard]] offload_pool& offloads() noexcept { return offloads_; }
   [[nodiscard]] backend_kind backend() const noexcept { return backend_; }
@@ -343,6 +360,7 @@ class runtime_core {
   std::vector<std::unique_ptr<worker>> workers_;
   std::vector<std::thread> threads_;
   std::unique_ptr<dump_signal> dump_signal_;
+  std::unique_ptr<stall_watch> stall_watch_;
   offload_pool offloads_;
   root_group root_;
 
