@@ -31,6 +31,8 @@ constexpr const char* usage = R"(usage:
       Each server in turn under load, on its own core, the client on another.
       --engine is the client's. --smoke: a fraction of a second, for tests.
       --check: fail when a target is missed.
+  bench latency [--seconds 0.5] [--repeats 9] [--servers NAME,...] [--smoke] [--check] [--json FILE]
+      The same for one connection, also with workers that spin before they park.
   bench idle [--connections 10000] [--servers NAME,...] [--smoke] [--check] [--json FILE]
       Resident memory of each server for an idle connection.
   bench sync [--rows spsc,mpmc,...] [--columns raw,confined,one,two,go-one,go-two]
@@ -147,6 +149,42 @@ int run_echo_command(const arguments& a) {
   return report.failures.empty() && !(a.check && missed) ? 0 : 1;
 }
 
+/// One connection: all of it is waking and being woken.
+int run_latency_command(const arguments& a) {
+  constexpr double most_p50_us = 30;
+  bench::echo_options options{
+      .servers = {"weir-uring", "weir-uring-spin", "weir-epoll", "weir-epoll-spin", "raw-epoll", "raw-uring-own"},
+      .connections = {1},
+      .size = a.size,
+      .engine = a.engine};
+  if (a.smoke) {
+    options.repeats = 1;
+    options.warm_up = to_duration(0.02);
+    options.measured = to_duration(0.1);
+    options.counted = to_duration(0.02);
+  }
+  if (a.seconds) options.measured = to_duration(*a.seconds);
+  if (a.repeats) options.repeats = *a.repeats;
+  if (!a.servers.empty()) options.servers = a.servers;
+
+  const bench::echo_report report = bench::run_echo(options, bench::show_progress);
+  fmt::print(
+      "\n{}\nMedians over {} round(s). Who spins looks for work so long before it parks: less to wait for, more "
+      "CPU.\n",
+      bench::echo_table(report, 1), options.repeats);
+  bool missed = false;
+  for (const bench::echo_row& row : report.rows) {
+    if (a.smoke || !row.server->name.ends_with("-spin") || row.rounds.empty()) continue;
+    const double p50 = row.median(&bench::echo_sample::p50_us);
+    const bool met = p50 <= most_p50_us;
+    fmt::print("{}: p50 {:.0f} us (at most {:.0f}: {})\n", row.server->title, p50, most_p50_us, met ? "met" : "missed");
+    missed |= !met;
+  }
+  bench::write_file(a.json, bench::to_json(report));
+  for (const std::string& failure : report.failures) fmt::print(stderr, "FAILED: {}\n", failure);
+  return report.failures.empty() && !(a.check && missed) ? 0 : 1;
+}
+
 int run_idle_command(const arguments& a) {
   bench::idle_options options;
   if (a.smoke) options.connections = 100;
@@ -207,6 +245,7 @@ int main(int argc, char** argv) {
   try {
     const std::string_view command = argc > 1 ? argv[1] : "help";
     if (command == "echo") return run_echo_command(parse(argc, argv));
+    if (command == "latency") return run_latency_command(parse(argc, argv));
     if (command == "idle") return run_idle_command(parse(argc, argv));
     if (command == "sync") return become("sync_bench", argc, argv);
     if (command == "runtime") return become("runtime_bench", argc, argv);

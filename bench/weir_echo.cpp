@@ -45,5 +45,6 @@ weir::task<> async_main(std::uint16_t port) {
 
 int main(int argc, char** argv) {
   const std::uint16_t port = argc > 1 ? static_cast<std::uint16_t>(std::atoi(argv[1])) : 0;
-  weir::run(async_main(port), weir::runtime_options{.workers = 1});
+  const std::chrono::microseconds spin(argc > 2 ? std::atoi(argv[2]) : 0);
+  weir::run(async_main(port), weir::runtime_options{.workers = 1, .spin = spin});
 }
