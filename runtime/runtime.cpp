@@ -52,7 +52,8 @@ runtime::runtime(runtime_options options, caller_is_worker, detail::simulation_o
 
 // A forked child has neither its parent's threads to join nor its rings to close: it leaves all as it is.
 runtime::~runtime() {
-  if (core_ && core_->inherited()) static_cast<void>(core_.release());
+  if (!core_ || !core_->inherited()) return;
+  [[maybe_unused]] const auto* const the_parents = core_.release();
 }
 
 shutdown_report runtime::shutdown(const shutdown_options& options) { return core_->shut_down(options); }

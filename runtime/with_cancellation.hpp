@@ -16,7 +16,7 @@ class [[nodiscard]] with_cancellation_operation final : public cancelling_scope<
   with_cancellation_operation(cancellation_token token, Op&& inner)
       : cancelling_scope<Op>(std::move(inner)), token_(token) {}
   with_cancellation_operation(with_cancellation_operation&& other) noexcept(std::is_nothrow_move_constructible_v<Op>)
-      : cancelling_scope<Op>(std::move(other)), token_(other.token_) {}
+      : cancelling_scope<Op>(static_cast<cancelling_scope<Op>&&>(other)), token_(other.token_) {}
   ~with_cancellation_operation() = default;
 
   bool ready(const await_context& context) {

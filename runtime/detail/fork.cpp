@@ -25,21 +25,18 @@ class parents_reactor final : public reactor {
 };
 
 // Never destroyed: a child may leave in any way.
-parents_reactor& in_place_of_ours() noexcept {
-  static auto* const made = new parents_reactor;
-  return *made;
-}
+constinit parents_reactor* in_place_of_ours = nullptr;
 
 void in_child() noexcept {
   ++fork_generation;
-  if (worker* const here = current_worker()) here->core().abandon(*here, in_place_of_ours());
+  if (worker* const here = current_worker()) here->core().abandon(*here, *in_place_of_ours);
 }
 
 }  // namespace
 
 void watch_forks() {
   static const int failed = [] {
-    in_place_of_ours();
+    in_place_of_ours = new parents_reactor;
     return pthread_atfork(nullptr, nullptr, in_child);
   }();
   if (failed != 0) throw std::system_error(failed, std::generic_category(), "pthread_atfork");

@@ -672,7 +672,7 @@ void runtime_core::abandon(worker& here, class reactor& instead) noexcept {
   injected_count_.store(0, std::memory_order_relaxed);
   inject_lock_.unlock();
   // Nothing in this process can take apart what the parent has there. The worker is never destroyed.
-  static_cast<void>(here.reactor_.release());
+  [[maybe_unused]] const auto* const the_parents = here.reactor_.release();
   here.reactor_.reset(&instead);
   here.budget = 0;  // the next leaf suspends
 }
