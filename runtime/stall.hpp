@@ -13,7 +13,8 @@ struct stall {
   std::source_location where;
   /// How long it has run since, at least.
   duration length{};
-  /// Which worker, counted from 0, of the runtime of that name; empty if it has none.
+  /// Which worker, counted from 0, of the runtime of that name; empty if it has none. The name lives as long as the
+  /// runtime.
   unsigned worker = 0;
   const char* runtime_name = "";
 };
