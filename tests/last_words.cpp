@@ -4,14 +4,35 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <csignal>
+#include <filesystem>
+#include <fstream>
+#include <thread>
 
 namespace test {
+
+int fork_alone() {
+#if defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+  const auto pool_has_threads = [] {
+    for (const auto& thread : std::filesystem::directory_iterator("/proc/self/task")) {
+      std::string name;
+      std::ifstream(thread.path() / "comm") >> name;
+      if (name == "weir/offload") return true;
+    }
+    return false;
+  };
+  for (int i = 0; i < 2000 && pool_has_threads(); ++i) std::this_thread::sleep_for(10ms);
+#endif
+#endif
+  return fork();
+}
 
 std::string all_last_words_of(void (*body)()) {
   int ends[2];
   REQUIRE(pipe(ends) == 0);
-  const pid_t child = fork();
+  const pid_t child = fork_alone();
   REQUIRE(child >= 0);
   if (child == 0) {
     const rlimit no_core{0, 0};

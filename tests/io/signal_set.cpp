@@ -289,7 +289,7 @@ TEST_CASE("signal_set: a forked child keeps its signals to itself and can be end
   weir::run(
       []() -> weir::task<> {
         weir::signal_set signals{SIGUSR1};
-        const pid_t child = ::fork();
+        const pid_t child = test::fork_alone();
         if (child == 0) {
           ::raise(SIGUSR1);
           ::_exit(1);

@@ -103,7 +103,7 @@ int status_of(void (*main)(int ready), int signal, std::string* words = nullptr)
   std::array<int, 2> errors{};
   REQUIRE(::pipe(ready.data()) == 0);
   REQUIRE(::pipe(errors.data()) == 0);
-  const pid_t child = ::fork();
+  const pid_t child = test::fork_alone();
   REQUIRE(child >= 0);
   if (child == 0) {
     for (const int ours : {SIGINT, SIGTERM, SIGABRT, SIGSEGV}) std::signal(ours, SIG_DFL);  // and not doctest's

@@ -4,6 +4,7 @@
 #include <csignal>
 #include <thread>
 
+#include "../skip.hpp"
 #include "support.hpp"
 
 // A forked child has its parent's memory and one of its threads. What it does with a runtime of its parent ends with a
@@ -106,6 +107,11 @@ TEST_CASE("fork: a child forked inside a task is told when it waits or spawns, a
 }
 
 TEST_CASE("fork: a child may make a runtime of its own, leave a scope with its parent's, and exit") {
+#if defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+  return skip("ThreadSanitizer allows no threads in the child of a parent that has several");
+#endif
+#endif
   weir::runtime rt({.workers = 2});
   const pid_t child = ::fork();
   if (child == 0) {

@@ -199,7 +199,7 @@ TEST_CASE("stops that race with the end of the call: one of the two wins, and no
 }
 
 TEST_CASE("neither the end of a runtime nor that of the process waits for a call that was abandoned") {
-  const pid_t child = ::fork();
+  const pid_t child = test::fork_alone();
   REQUIRE(child >= 0);
   if (child == 0) {
 #if WEIR_DETAIL_ASAN

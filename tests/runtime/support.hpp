@@ -116,6 +116,10 @@ auto simulate_reporting(F main, std::uint64_t seed = 1) {
   return world.block_on(main());
 }
 
+/// fork(), in tests/last_words.cpp. ThreadSanitizer allows a child neither threads nor signals when its parent had
+/// several threads: then it waits until those have ended that pools still keep from earlier tests.
+int fork_alone();
+
 /// Runs `body` in a process of its own and returns what it wrote to stderr before it aborted; empty if it did not.
 /// In tests/last_words.cpp, which is part of every suite.
 std::string last_words_of(void (*body)());
