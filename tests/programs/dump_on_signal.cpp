@@ -158,6 +158,12 @@ void what_cannot_be_caught_is_refused() {
 }  // namespace
 
 int main() {
+#if defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+  std::puts("ThreadSanitizer keeps signals from a thread that computes");
+  return 77;
+#endif
+#endif
   waiting_tasks_are_shown_again_and_again();
   a_worker_that_computes_is_named();
   the_disposition_is_put_back();
