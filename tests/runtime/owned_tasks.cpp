@@ -297,7 +297,7 @@ TEST_CASE("owned tasks: spawns from everywhere while it is shut down or cancelle
         if (round % 2 == 0) tasks.cancel();
         co_await tasks.shutdown();
         const int before = accepted;
-        CHECK(begun == before);
+        CHECK(begun >= before);  // who has just spawned may not have counted yet
         co_await group.join();
         CHECK(begun == accepted);
       };

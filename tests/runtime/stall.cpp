@@ -78,7 +78,7 @@ TEST_CASE("stall: one that has awaited nothing yet is named by where it begins")
   weir::run(main(), {.workers = 1, .stall_limit = 5ms, .on_stall = on_stall});
   REQUIRE(told.size() == 1);
   CHECK(told.front().where.line() >= line);
-  CHECK(told.front().where.line() <= line + 1);
+  CHECK(told.front().where.line() <= line + 4);  // compilers differ on where it begins
   CHECK(told.front().worker == 0);
   CHECK(runtime_name.empty());
 }
