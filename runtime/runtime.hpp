@@ -188,7 +188,7 @@ class runtime {
   auto spawn(F&& callable, Args&&... args) {
     WEIR_DETAIL_REQUIRE_NAMED(F);
     require_open("spawn");
-    return detail::spawn_call(root(), std::source_location(), std::forward<F>(callable), std::forward<Args>(args)...);
+    return detail::spawn_call(root(), detail::any_worker, std::forward<F>(callable), std::forward<Args>(args)...);
   }
 
   /// The same, but the task starts on the worker with this index, from 0. With runtime_options::stealing it may go on
@@ -207,7 +207,7 @@ class runtime {
     WEIR_DETAIL_REQUIRE_NAMED(F);
     require_open("spawn_on");
     detail::require_worker(*core_, worker);
-    return detail::spawn_call_on(root(), worker, std::forward<F>(callable), std::forward<Args>(args)...);
+    return detail::spawn_call(root(), worker, std::forward<F>(callable), std::forward<Args>(args)...);
   }
 
   /// Ends orderly: takes no more work from outside, waits for the tasks to end, cancels (cause: shutdown) what has not

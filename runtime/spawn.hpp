@@ -301,15 +301,9 @@ join_handle<T> spawn_task(group_core& group, task<T>&& body, std::source_locatio
   return spawn_into<T>(group, new spawned_task<T>(std::move(body)), where, worker);
 }
 
+/// A callable does not know where it is spawned: after any number of arguments no default one can stand.
 template <class F, class... Args>
-auto spawn_call(group_core& group, std::source_location where, F&& callable, Args&&... args) {
-  using T = typename task_of<F, Args...>::value_type;
-  using child = spawned_call<T, std::decay_t<F>, std::decay_t<Args>...>;
-  return spawn_into<T>(group, new child(std::forward<F>(callable), std::forward<Args>(args)...), where);
-}
-
-template <class F, class... Args>
-auto spawn_call_on(group_core& group, unsigned worker, F&& callable, Args&&... args) {
+auto spawn_call(group_core& group, unsigned worker, F&& callable, Args&&... args) {
   using T = typename task_of<F, Args...>::value_type;
   using child = spawned_call<T, std::decay_t<F>, std::decay_t<Args>...>;
   return spawn_into<T>(group, new child(std::forward<F>(callable), std::forward<Args>(args)...), std::source_location(),
@@ -338,7 +332,7 @@ template <class F, class... Args>
   requires detail::task_function<F, Args...>
 auto spawn(F&& callable, Args&&... args) {
   WEIR_DETAIL_REQUIRE_NAMED(F);
-  return detail::spawn_call(detail::root_group(), std::source_location(), std::forward<F>(callable),
+  return detail::spawn_call(detail::root_group(), detail::any_worker, std::forward<F>(callable),
                             std::forward<Args>(args)...);
 }
 
@@ -357,7 +351,7 @@ auto spawn_on(unsigned worker, F&& callable, Args&&... args) {
   WEIR_DETAIL_REQUIRE_NAMED(F);
   detail::group_core& root = detail::root_group();
   detail::require_worker(*root.env().runtime, worker);
-  return detail::spawn_call_on(root, worker, std::forward<F>(callable), std::forward<Args>(args)...);
+  return detail::spawn_call(root, worker, std::forward<F>(callable), std::forward<Args>(args)...);
 }
 
 template <detail::leaf_operation Op>

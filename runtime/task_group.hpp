@@ -62,7 +62,7 @@ class task_group : private detail::group_core, private detail::boundary {
     requires detail::task_function<F, Args...>
   auto spawn(F&& callable, Args&&... args) {
     WEIR_DETAIL_REQUIRE_NAMED(F);
-    return detail::spawn_call(*this, std::source_location(), std::forward<F>(callable), std::forward<Args>(args)...);
+    return detail::spawn_call(*this, detail::any_worker, std::forward<F>(callable), std::forward<Args>(args)...);
   }
   template <detail::leaf_operation Op>
   void spawn(Op&&) = delete;  // a leaf is no task: spawn a lambda that awaits it

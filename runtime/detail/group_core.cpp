@@ -90,7 +90,7 @@ void group_core::leave() noexcept {
   if (outer_env_.stop) outer_env_.stop->disarm(*this);
 }
 
-void group_core::add(strand& child, promise_base& root, unsigned worker) noexcept {
+void group_core::prepare(strand& child, promise_base& root) noexcept {
   child.group_ = this;
   root.env = &child.env_;
   root.scope = &child;
@@ -98,6 +98,10 @@ void group_core::add(strand& child, promise_base& root, unsigned worker) noexcep
   child.env_.stop = &child.state_;
   child.inherit_locals();
   child.state_.set_shared(shared_);
+}
+
+void group_core::add(strand& child, promise_base& root, unsigned worker) noexcept {
+  prepare(child, root);
   env_.runtime->note_spawned(root);
   if (!shared_ && !on_worker_of(*env_.runtime)) {
     arriving_.fetch_add(1, std::memory_order_acq_rel);
@@ -114,13 +118,7 @@ void group_core::add(strand& child, promise_base& root, unsigned worker) noexcep
 }
 
 std::coroutine_handle<> group_core::add_running(strand& child, promise_base& root) noexcept {
-  child.group_ = this;
-  root.env = &child.env_;
-  root.scope = &child;
-  child.env_ = env_;
-  child.env_.stop = &child.state_;
-  child.inherit_locals();
-  child.state_.set_shared(shared_);
+  prepare(child, root);
   adopt(child);
   worker& here = *this_worker;
   here.counted.spawned.add();

@@ -188,6 +188,7 @@ class group_core : public stoppable {
   promise_base* drained_now(optional_guard<spin_lock>& guard) noexcept;
   void stop_arriving() noexcept;
   void tell_children(cancellation_cause cause) noexcept;
+  void prepare(strand& child, promise_base& root) noexcept;
   void adopt(strand& child) noexcept;
   promise_base* remove(strand& child, std::exception_ptr exception, bool stopped) noexcept;
 

@@ -20,8 +20,6 @@ constexpr unsigned longest_front_streak = 3;
 // Without tail calls: resumptions on top of each other before the stack is given back.
 constexpr unsigned most_transfers = 64;
 
-bool belongs_to(const worker* here, const runtime_core& runtime) noexcept { return here && &here->core() == &runtime; }
-
 bool belongs_here(const worker* here, const promise_base& frame) noexcept {
   return here && frame.env->runtime == &here->core();
 }
@@ -253,7 +251,7 @@ void worker::attach() {
 bool worker::quiet() const noexcept { return inbox_.empty() && reactor_->in_flight() == 0; }
 
 void worker::wake() noexcept {
-  if (belongs_to(this_worker, core_)) {
+  if (on_worker_of(core_)) {
     this_worker->counted.wakeups.add();
   } else {
     core_.outside_wakeups_.fetch_add(1, std::memory_order_relaxed);
@@ -455,7 +453,7 @@ void runtime_core::tell_spawned(const promise_base& frame) const noexcept {
   if (!hooks.spawned) return;
   const strand& child = strand_of(frame);
   task_event event{.task = &child, .where = child.spawned_at};
-  if (belongs_to(this_worker, *this)) {
+  if (on_worker_of(*this)) {
     event.spawner = this_worker->told_;
     event.worker = this_worker->index();
   }
@@ -539,9 +537,6 @@ void worker::leave_rest(bool work_elsewhere) noexcept {
     before = rest_.exchange(rest::awake, std::memory_order_seq_cst);
   } else {
     rest_.store(rest::awake, std::memory_order_relaxed);
-  }
-  if (before != rest::parked) {
-    wakeups_.store(wakeups_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
   }
   // Those who have made what we saw elsewhere may have woken nobody, because somebody searched: then it is this worker
   // that takes care of it.
@@ -646,11 +641,7 @@ void runtime_core::wake_one() noexcept {
     unsigned nobody = 0;
     if (!searching_.compare_exchange_strong(nobody, 1, std::memory_order_seq_cst)) return;
     for (const auto& w : workers_) {
-      auto parked = worker::rest::parked;
-      if (!is_parked(w) ||
-          !w->rest_.compare_exchange_strong(parked, worker::rest::to_search, std::memory_order_seq_cst)) {
-        continue;
-      }
+      if (!is_parked(w) || !w->claim(worker::rest::to_search)) continue;
       w->wake();
       return;
     }

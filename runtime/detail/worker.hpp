@@ -93,9 +93,6 @@ class worker {
   /// See runtime_core::abandon().
   void forget_work() noexcept;
 
-  /// How often another thread has ended its rest. Any thread.
-  [[nodiscard]] std::uint32_t wakeups() const noexcept { return wakeups_.load(std::memory_order_relaxed); }
-
   /// What promise_base::home says of frames that wait here.
   [[nodiscard]] std::uint8_t home() const noexcept { return home_; }
 
@@ -180,10 +177,15 @@ class worker {
   void unwind(unwind_point point) noexcept;
   void idle() noexcept;
   void idle_in_virtual_time() noexcept;
+  enum class rest : std::uint8_t {
+    awake,      ///< or woken by whoever has brought something for it
+    parked,     ///< in the kernel, or about to be
+    to_search,  ///< woken to look for work: it counts as searching from then on
+  };
   /// Claims the worker if it is parked: the caller is the one who wakes it.
-  [[nodiscard]] bool claim() noexcept {
+  [[nodiscard]] bool claim(rest as = rest::awake) noexcept {
     auto parked = rest::parked;
-    return rest_.compare_exchange_strong(parked, rest::awake, std::memory_order_seq_cst);
+    return rest_.compare_exchange_strong(parked, as, std::memory_order_seq_cst);
   }
   bool steal() noexcept;
   bool find_work() noexcept;
@@ -220,15 +222,9 @@ class worker {
   frame_list sent_;  // for this worker and no other; guarded by sent_lock_
   std::atomic<std::size_t> sent_count_{0};
   bool sent_first_ = false;  // whose turn it is among those from elsewhere
-  enum class rest : std::uint8_t {
-    awake,      ///< or woken by whoever has brought something for it
-    parked,     ///< in the kernel, or about to be
-    to_search,  ///< woken to look for work: it counts as searching from then on
-  };
   std::atomic<rest> rest_{rest::awake};
   std::atomic<bool> about_to_run_{false};  // it has ended a search, and begins its next turn with what it has found
   std::atomic<bool> nudged_{false};
-  std::atomic<std::uint32_t> wakeups_{0};
   std::atomic<unsigned> posting_{0};  // threads inside post()
 };
 

@@ -17,11 +17,7 @@ class onlooker {
   void wait_until_all_are_parked() const {
     while (core_.parked() != core_.worker_count()) std::this_thread::yield();
   }
-  [[nodiscard]] unsigned wakeups() const {
-    unsigned sum = 0;
-    for (unsigned w = 0; w < core_.worker_count(); ++w) sum += core_.at(w).wakeups();
-    return sum;
-  }
+  [[nodiscard]] unsigned wakeups() const { return static_cast<unsigned>(core_.counters().total.wakeups); }
 
  private:
   weir::detail::runtime_core& core_;
