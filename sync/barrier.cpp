@@ -1,5 +1,7 @@
 #include "barrier.hpp"
 
+#include <mutex>
+
 #include "detail/waiting_thread.hpp"
 
 namespace weir {
@@ -15,66 +17,49 @@ bool barrier::arrive_and_wait_blocking() {
 
 namespace detail {
 
+void barrier_core::begin_next_round(intrusive_list<waiter>& woken) noexcept {
+  arrived_ = 0;
+  waiting_.take_all(woken);
+}
+
 bool barrier_core::try_arrive_last() noexcept {
-  woken_waiters woken;
-  lock_.lock();
+  locked_section inside(lock_);
   const bool last = arrived_ + 1 >= parties_;
-  if (last) {
-    arrived_ = 0;
-    waiting_.take_all(woken.list());
-  }
-  lock_.unlock();
-  woken.wake();
+  if (last) begin_next_round(inside.woken);
   return last;
 }
 
 admission barrier_core::enter(barrier_waiter& w) noexcept {
-  woken_waiters woken;
-  lock_.lock();
-  admission answer = admission::refused;
-  if (!w.withdrawn()) {
-    if (arrived_ + 1 >= parties_) {
-      answer = admission::passed;
-      w.last = true;
-      arrived_ = 0;
-      waiting_.take_all(woken.list());
+  locked_section inside(lock_);
+  const auto comes_last = [&] {
+    w.last = arrived_ + 1 >= parties_;
+    if (w.last) {
+      begin_next_round(inside.woken);
     } else {
-      answer = admission::queued;
       ++arrived_;
-      waiting_.push(w);
     }
-  }
-  lock_.unlock();
-  woken.wake();
-  return answer;
+    return w.last;
+  };
+  return waiting_.admit(w, comes_last);
 }
 
 bool barrier_core::withdraw(barrier_waiter& w) noexcept {
-  lock_.lock();
+  const std::lock_guard guard(lock_);
   const bool mine = waiting_.withdraw(w);
   if (mine) --arrived_;
-  lock_.unlock();
   return mine;
 }
 
 void barrier_core::drop() noexcept {
-  woken_waiters woken;
-  lock_.lock();
+  locked_section inside(lock_);
   WEIR_DETAIL_ASSERT(parties_ > arrived_, "barrier::drop() by a party that waits, or that was never counted");
   --parties_;
-  if (arrived_ != 0 && arrived_ >= parties_) {
-    arrived_ = 0;
-    waiting_.take_all(woken.list());
-  }
-  lock_.unlock();
-  woken.wake();
+  if (arrived_ != 0 && arrived_ >= parties_) begin_next_round(inside.woken);
 }
 
 std::size_t barrier_core::parties() noexcept {
-  lock_.lock();
-  const std::size_t result = parties_;
-  lock_.unlock();
-  return result;
+  const std::lock_guard guard(lock_);
+  return parties_;
 }
 
 }  // namespace detail

@@ -38,6 +38,8 @@ class barrier_core {
   [[nodiscard]] std::size_t parties() noexcept;
 
  private:
+  void begin_next_round(intrusive_list<waiter>& woken) noexcept;
+
   domain_lock lock_;
   std::size_t parties_;
   std::size_t arrived_ = 0;  // less than parties_: those who wait

@@ -1,15 +1,14 @@
 #include "condition_variable.hpp"
 
+#include <mutex>
+
 #include "detail/waiting_thread.hpp"
 
 namespace weir {
 
 detail::admission condition_variable::enter(detail::condition_waiter& w) noexcept {
-  lock_.lock();
-  const bool refused = w.withdrawn();
-  if (!refused) waiting_.push(w);
-  lock_.unlock();
-  return refused ? detail::admission::refused : detail::admission::queued;
+  const std::lock_guard guard(lock_);
+  return waiting_.admit(w, [] { return false; });
 }
 
 void condition_variable::notify_one() noexcept {

@@ -3,6 +3,7 @@
 #include <atomic>
 #include <concepts>
 #include <cstdint>
+#include <mutex>
 #include <optional>
 #include <type_traits>
 #include <utility>
@@ -38,38 +39,24 @@ class oneshot_core {
   /// What the value's move throws goes to the caller, and nothing was sent.
   template <class U>
   bool send(U&& value) {
-    woken_waiters woken;
-    {
-      unlocker guard(lock_);
-      if (receiver_gone_) return false;
-      value_.emplace(std::forward<U>(value));
-      settled_ = true;
-      receiving_.take_all(woken.list());
-    }
-    woken.wake();
+    locked_section inside(lock_);
+    if (receiver_gone_) return false;
+    value_.emplace(std::forward<U>(value));
+    settle(inside.woken);
     return true;
   }
   void drop_sender() noexcept {
-    woken_waiters woken;
-    lock_.lock();
-    settled_ = true;
-    receiving_.take_all(woken.list());
-    lock_.unlock();
-    woken.wake();
+    locked_section inside(lock_);
+    settle(inside.woken);
   }
   void drop_receiver() noexcept {
-    woken_waiters woken;
-    lock_.lock();
+    locked_section inside(lock_);
     receiver_gone_ = true;  // a value that was sent ends with the core: its sender has let go, or is about to
-    abandoning_.take_all(woken.list());
-    lock_.unlock();
-    woken.wake();
+    abandoning_.take_all(inside.woken);
   }
   [[nodiscard]] bool receiver_gone() noexcept {
-    lock_.lock();
-    const bool result = receiver_gone_;
-    lock_.unlock();
-    return result;
+    const std::lock_guard guard(lock_);
+    return receiver_gone_;
   }
   /// By the receiver, once it is settled: nobody else touches the value any more.
   std::optional<T> take() {
@@ -79,10 +66,8 @@ class oneshot_core {
     return taken;
   }
   [[nodiscard]] bool settled() noexcept {
-    lock_.lock();
-    const bool result = settled_;
-    lock_.unlock();
-    return result;
+    const std::lock_guard guard(lock_);
+    return settled_;
   }
 
   /// One of the two things that can be waited for.
@@ -91,39 +76,27 @@ class oneshot_core {
     side(oneshot_core& core, bool& happened, waiter_queue& waiting) noexcept
         : core_(core), happened_(happened), waiting_(waiting) {}
     bool try_enter(const waiter&) noexcept {
-      core_.lock_.lock();
-      const bool result = happened_;
-      core_.lock_.unlock();
-      return result;
+      const std::lock_guard guard(core_.lock_);
+      return happened_;
     }
     admission enter(waiter& w) noexcept {
-      core_.lock_.lock();
-      admission answer = admission::refused;
-      if (!w.withdrawn()) {
-        answer = happened_ ? admission::passed : admission::queued;
-        if (answer == admission::queued) waiting_.push(w);
-      }
-      core_.lock_.unlock();
-      return answer;
+      const std::lock_guard guard(core_.lock_);
+      return waiting_.admit(w, [this] { return happened_; });
     }
     bool withdraw(waiter& w) noexcept {
-      core_.lock_.lock();
-      const bool mine = waiting_.withdraw(w);
-      core_.lock_.unlock();
-      return mine;
+      const std::lock_guard guard(core_.lock_);
+      return waiting_.withdraw(w);
     }
     bool arm(waiter& w, case_link link) noexcept {
       w.in_select = link;
-      core_.lock_.lock();
+      const std::lock_guard guard(core_.lock_);
       const bool waits = !happened_;
       if (waits) waiting_.push(w);
-      core_.lock_.unlock();
       return waits;
     }
     void take_out(waiter& w) noexcept {
-      core_.lock_.lock();
+      const std::lock_guard guard(core_.lock_);
       waiting_.take_out(w);
-      core_.lock_.unlock();
     }
 
    private:
@@ -135,16 +108,10 @@ class oneshot_core {
   side abandoned_side{*this, receiver_gone_, abandoning_};
 
  private:
-  class unlocker {
-   public:
-    explicit unlocker(domain_lock& lock) noexcept : lock_(lock) { lock_.lock(); }
-    unlocker(const unlocker&) = delete;
-    unlocker& operator=(const unlocker&) = delete;
-    ~unlocker() { lock_.unlock(); }
-
-   private:
-    domain_lock& lock_;
-  };
+  void settle(intrusive_list<waiter>& woken) noexcept {
+    settled_ = true;
+    receiving_.take_all(woken);
+  }
 
   domain_lock lock_;
   bool settled_ = false;  // a value was sent, or will not be

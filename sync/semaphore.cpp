@@ -1,5 +1,7 @@
 #include "semaphore.hpp"
 
+#include <mutex>
+
 #include "detail/waiting_thread.hpp"
 
 namespace weir {
@@ -25,7 +27,7 @@ bool semaphore_core::take_locked(std::size_t n) noexcept {
   return true;
 }
 
-void semaphore_core::serve_locked(woken_waiters& woken) noexcept {
+void semaphore_core::serve_locked(intrusive_list<waiter>& woken) noexcept {
   while (waiter* first = waiting_.hold_first()) {
     auto& w = static_cast<semaphore_waiter&>(*first);
     if (w.count > available_) {
@@ -34,70 +36,50 @@ void semaphore_core::serve_locked(woken_waiters& woken) noexcept {
     }
     available_ -= w.count;
     waiting_.take_held(w);
-    woken.add(w);
+    woken.push_back(w);
   }
 }
 
 bool semaphore_core::try_take(std::size_t n) noexcept {
-  lock_.lock();
-  const bool taken = take_locked(n);
-  lock_.unlock();
-  return taken;
+  const std::lock_guard guard(lock_);
+  return take_locked(n);
 }
 
 admission semaphore_core::enter(semaphore_waiter& w) noexcept {
-  lock_.lock();
-  admission answer = admission::refused;
-  if (!w.withdrawn()) {
-    answer = take_locked(w.count) ? admission::passed : admission::queued;
-    if (answer == admission::queued) waiting_.push(w);
-  }
-  lock_.unlock();
-  return answer;
+  const std::lock_guard guard(lock_);
+  return waiting_.admit(w, [&] { return take_locked(w.count); });
 }
 
 bool semaphore_core::arm(semaphore_waiter& w, case_link link) noexcept {
   w.in_select = link;
-  lock_.lock();
+  const std::lock_guard guard(lock_);
   const bool waits = w.count > available_ || waiting_.has_live(link.in);
   if (waits) waiting_.push(w);
-  lock_.unlock();
   return waits;
 }
 
 bool semaphore_core::withdraw(semaphore_waiter& w) noexcept {
-  woken_waiters woken;
-  lock_.lock();
+  locked_section inside(lock_);
   const bool mine = waiting_.withdraw(w);
-  if (mine) serve_locked(woken);
-  lock_.unlock();
-  woken.wake();
+  if (mine) serve_locked(inside.woken);
   return mine;
 }
 
 void semaphore_core::take_out(semaphore_waiter& w) noexcept {
-  woken_waiters woken;
-  lock_.lock();
-  if (waiting_.take_out(w)) serve_locked(woken);
-  lock_.unlock();
-  woken.wake();
+  locked_section inside(lock_);
+  if (waiting_.take_out(w)) serve_locked(inside.woken);
 }
 
 void semaphore_core::give(std::size_t n) noexcept {
-  woken_waiters woken;
-  lock_.lock();
+  locked_section inside(lock_);
   WEIR_DETAIL_ASSERT(available_ + n >= available_, "more permits were released than a std::size_t can count");
   available_ += n;
-  serve_locked(woken);
-  lock_.unlock();
-  woken.wake();
+  serve_locked(inside.woken);
 }
 
 std::size_t semaphore_core::available() noexcept {
-  lock_.lock();
-  const std::size_t result = available_;
-  lock_.unlock();
-  return result;
+  const std::lock_guard guard(lock_);
+  return available_;
 }
 
 }  // namespace detail

@@ -81,7 +81,7 @@ class semaphore_core {
 
  private:
   bool take_locked(std::size_t n) noexcept;
-  void serve_locked(woken_waiters& woken) noexcept;
+  void serve_locked(intrusive_list<waiter>& woken) noexcept;
 
   domain_lock lock_;
   std::size_t available_;

@@ -1,5 +1,7 @@
 #include "shared_mutex.hpp"
 
+#include <mutex>
+
 #include "detail/waiting_thread.hpp"
 
 namespace weir::detail {
@@ -19,69 +21,49 @@ bool shared_mutex_core::enter_locked(bool exclusive) noexcept {
   return true;
 }
 
-void shared_mutex_core::serve_locked(woken_waiters& woken) noexcept {
+void shared_mutex_core::serve_locked(intrusive_list<waiter>& woken) noexcept {
   while (waiter* first = waiting_.hold_first()) {
     auto& w = static_cast<shared_mutex_waiter&>(*first);
     if (!free_for(w.exclusive)) return;
     take_as(w.exclusive);
     waiting_.take_held(w);
-    woken.add(w);
+    woken.push_back(w);
   }
 }
 
 bool shared_mutex_core::try_lock_as(bool exclusive) noexcept {
-  lock_.lock();
-  const bool taken = enter_locked(exclusive);
-  lock_.unlock();
-  return taken;
+  const std::lock_guard guard(lock_);
+  return enter_locked(exclusive);
 }
 
 admission shared_mutex_core::enter(shared_mutex_waiter& w) noexcept {
-  lock_.lock();
-  admission answer = admission::refused;
-  if (!w.withdrawn()) {
-    answer = enter_locked(w.exclusive) ? admission::passed : admission::queued;
-    if (answer == admission::queued) waiting_.push(w);
-  }
-  lock_.unlock();
-  return answer;
+  const std::lock_guard guard(lock_);
+  return waiting_.admit(w, [&] { return enter_locked(w.exclusive); });
 }
 
 bool shared_mutex_core::withdraw(shared_mutex_waiter& w) noexcept {
-  woken_waiters woken;
-  lock_.lock();
+  locked_section inside(lock_);
   const bool mine = waiting_.withdraw(w);
-  if (mine) serve_locked(woken);
-  lock_.unlock();
-  woken.wake();
+  if (mine) serve_locked(inside.woken);
   return mine;
 }
 
 void shared_mutex_core::unlock_writer() noexcept {
-  woken_waiters woken;
-  lock_.lock();
+  locked_section inside(lock_);
   writer_ = false;
-  serve_locked(woken);
-  lock_.unlock();
-  woken.wake();
+  serve_locked(inside.woken);
 }
 
 void shared_mutex_core::unlock_reader() noexcept {
-  woken_waiters woken;
-  lock_.lock();
-  if (--readers_ == 0) serve_locked(woken);
-  lock_.unlock();
-  woken.wake();
+  locked_section inside(lock_);
+  if (--readers_ == 0) serve_locked(inside.woken);
 }
 
 void shared_mutex_core::downgrade() noexcept {
-  woken_waiters woken;
-  lock_.lock();
+  locked_section inside(lock_);
   writer_ = false;
   readers_ = 1;
-  serve_locked(woken);
-  lock_.unlock();
-  woken.wake();
+  serve_locked(inside.woken);
 }
 
 void shared_mutex_core::lock_blocking_as(bool exclusive, const char* sentence_on_a_worker) {

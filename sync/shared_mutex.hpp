@@ -54,7 +54,7 @@ class shared_mutex_core {
   [[nodiscard]] bool free_for(bool exclusive) const noexcept { return !writer_ && (!exclusive || readers_ == 0); }
   void take_as(bool exclusive) noexcept;
   bool enter_locked(bool exclusive) noexcept;
-  void serve_locked(woken_waiters& woken) noexcept;
+  void serve_locked(intrusive_list<waiter>& woken) noexcept;
 
   domain_lock lock_;
   bool writer_ = false;

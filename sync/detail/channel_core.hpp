@@ -203,11 +203,7 @@ class channel_core {
   admission enter(Waiter& w, waiter_queue& queue, Try attempt) noexcept {
     woken_list woken;
     lock_.lock();
-    admission answer = admission::refused;
-    if (!w.withdrawn()) {
-      answer = attempt(woken) ? admission::passed : admission::queued;
-      if (answer == admission::queued) queue.push(w);
-    }
+    const admission answer = queue.admit(w, [&] { return attempt(woken); });
     lock_.unlock();
     wake(woken);
     return answer;

@@ -1,32 +1,31 @@
 #include "countdown.hpp"
 
 #include <algorithm>
+#include <mutex>
 
 #include "waiting_thread.hpp"
 
 namespace weir::detail {
 
 void countdown::add(std::size_t n) noexcept {
-  lock_.lock();
+  const std::lock_guard guard(lock_);
   count_ += n;
-  lock_.unlock();
 }
 
 void countdown::subtract(std::size_t n) noexcept {
-  woken_waiters woken;
-  lock_.lock();
+  locked_section inside(lock_);
   WEIR_DETAIL_ASSERT(n <= count_, "a latch was counted down below zero");
+  subtract_locked(n, inside.woken);
+}
+
+void countdown::subtract_locked(std::size_t n, intrusive_list<waiter>& woken) noexcept {
   count_ -= std::min(n, count_);
-  if (count_ == 0) waiting_.take_all(woken.list());
-  lock_.unlock();
-  woken.wake();
+  if (count_ == 0) waiting_.take_all(woken);
 }
 
 std::size_t countdown::left() noexcept {
-  lock_.lock();
-  const std::size_t result = count_;
-  lock_.unlock();
-  return result;
+  const std::lock_guard guard(lock_);
+  return count_;
 }
 
 void countdown::block(const char* sentence_on_a_worker) {
@@ -36,76 +35,49 @@ void countdown::block(const char* sentence_on_a_worker) {
 }
 
 admission countdown::enter(waiter& w) noexcept {
-  lock_.lock();
-  admission answer = admission::refused;
-  if (!w.withdrawn()) {
-    answer = count_ == 0 ? admission::passed : admission::queued;
-    if (answer == admission::queued) waiting_.push(w);
-  }
-  lock_.unlock();
-  return answer;
+  const std::lock_guard guard(lock_);
+  return waiting_.admit(w, [this] { return count_ == 0; });
 }
 
 bool countdown::withdraw(waiter& w) noexcept {
-  lock_.lock();
-  const bool mine = waiting_.withdraw(w);
-  lock_.unlock();
-  return mine;
+  const std::lock_guard guard(lock_);
+  return waiting_.withdraw(w);
 }
 
 bool countdown::arm(waiter& w, case_link link) noexcept {
   w.in_select = link;
-  lock_.lock();
+  const std::lock_guard guard(lock_);
   const bool waits = count_ != 0;
   if (waits) waiting_.push(w);
-  lock_.unlock();
   return waits;
 }
 
 void countdown::take_out(waiter& w) noexcept {
-  lock_.lock();
+  const std::lock_guard guard(lock_);
   waiting_.take_out(w);
-  lock_.unlock();
 }
 
 bool countdown::try_arrive() noexcept {
-  woken_waiters woken;
-  lock_.lock();
+  locked_section inside(lock_);
   WEIR_DETAIL_ASSERT(count_ != 0, "somebody arrives at a latch that is open already");
   const bool last = count_ <= 1;
-  if (last) {
-    count_ = 0;
-    waiting_.take_all(woken.list());
-  }
-  lock_.unlock();
-  woken.wake();
+  if (last) subtract_locked(1, inside.woken);
   return last;
 }
 
 admission countdown::arrive(waiter& w) noexcept {
-  woken_waiters woken;
-  lock_.lock();
-  admission answer = admission::refused;
-  if (!w.withdrawn()) {
+  locked_section inside(lock_);
+  return waiting_.admit(w, [&] {
     WEIR_DETAIL_ASSERT(count_ != 0, "somebody arrives at a latch that is open already");
-    count_ -= std::min<std::size_t>(count_, 1);
-    answer = count_ == 0 ? admission::passed : admission::queued;
-    if (answer == admission::queued) {
-      waiting_.push(w);
-    } else {
-      waiting_.take_all(woken.list());
-    }
-  }
-  lock_.unlock();
-  woken.wake();
-  return answer;
+    subtract_locked(1, inside.woken);
+    return count_ == 0;
+  });
 }
 
 bool countdown::withdraw_arrival(waiter& w) noexcept {
-  lock_.lock();
+  const std::lock_guard guard(lock_);
   const bool mine = waiting_.withdraw(w);
   if (mine) ++count_;
-  lock_.unlock();
   return mine;
 }
 

@@ -40,6 +40,8 @@ class countdown {
   ~countdown() = default;
 
  private:
+  void subtract_locked(std::size_t n, intrusive_list<waiter>& woken) noexcept;
+
   domain_lock lock_;
   std::size_t count_;
   waiter_queue waiting_;  // empty while the count is zero

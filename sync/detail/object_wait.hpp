@@ -71,30 +71,30 @@ class [[nodiscard]] selectable_object_wait : public object_wait<Derived, Side, V
   ~selectable_object_wait() = default;
 };
 
-/// Those who have been claimed under an object's lock, to be woken without it.
-class woken_waiters {
+/// The lock of an object, held, and those who were claimed meanwhile: they are woken once it is free, when the object
+/// may be gone already.
+class locked_section {
  public:
-  woken_waiters() = default;
-  woken_waiters(const woken_waiters&) = delete;
-  woken_waiters& operator=(const woken_waiters&) = delete;
-  ~woken_waiters() = default;
-
-  void add(waiter& w) noexcept { list_.push_back(w); }
-  intrusive_list<waiter>& list() noexcept { return list_; }
+  explicit locked_section(domain_lock& lock) noexcept : lock_(lock) { lock_.lock(); }
+  locked_section(const locked_section&) = delete;
+  locked_section& operator=(const locked_section&) = delete;
   /// One who was let through alone runs next; a crowd in its turn, in the order in which it came.
-  void wake() noexcept {
-    if (list_.empty()) return;
-    waiter& first = list_.pop_front();
-    if (list_.empty()) {
+  ~locked_section() {
+    lock_.unlock();
+    if (woken.empty()) return;
+    waiter& first = woken.pop_front();
+    if (woken.empty()) {
       first.wake_next();
       return;
     }
     first.wake();
-    while (!list_.empty()) list_.pop_front().wake();
+    while (!woken.empty()) woken.pop_front().wake();
   }
 
+  intrusive_list<waiter> woken;
+
  private:
-  intrusive_list<waiter> list_;
+  domain_lock& lock_;
 };
 
 }  // namespace weir::detail

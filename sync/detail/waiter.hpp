@@ -51,6 +51,13 @@ class waiter : public list_hook {
   bool withdrawn_ = false;
 };
 
+/// What an object answers to somebody who came to wait.
+enum class admission : std::uint8_t {
+  passed,   ///< it has what it wanted and need not wait
+  queued,   ///< it waits; it may be through and gone already
+  refused,  ///< its stop was faster
+};
+
 /// Waiters, first come, first served. Everything under the object's lock; O(1) unless it says otherwise. Allocates
 /// nothing.
 class waiter_queue {
@@ -69,6 +76,14 @@ class waiter_queue {
   void push(waiter& w) noexcept {
     w.queued_ = true;
     waiting_.push_back(w);
+  }
+  /// Answers `w`, who came to wait: queues it, unless its stop was faster or `passes()`.
+  template <class Passes>
+  admission admit(waiter& w, Passes passes) noexcept {
+    if (w.withdrawn()) return admission::refused;
+    if (passes()) return admission::passed;
+    push(w);
+    return admission::queued;
   }
   /// Claims the one that has waited longest; null when nobody waits.
   waiter* take_first() noexcept {
@@ -105,13 +120,6 @@ class waiter_queue {
 
  private:
   intrusive_list<waiter> waiting_;
-};
-
-/// What an object answers to somebody who came to wait.
-enum class admission : std::uint8_t {
-  passed,   ///< it has what it wanted and need not wait
-  queued,   ///< it waits; it may be through and gone already
-  refused,  ///< its stop was faster
 };
 
 /// A task in a queue, waiting alone or as a case of a select. `Waiter` is waiter or derived from it. A derived leaf
