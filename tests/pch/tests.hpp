@@ -1,0 +1,23 @@
+// What nearly every test includes and what is not weir's, compiled once per test program. Every test includes what it
+// uses all the same: the reference build does without this file.
+#include <doctest/doctest.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <chrono>
+#include <coroutine>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <random>
+#include <span>
+#include <stdexcept>
+#include <string>
+#include <system_error>
+#include <thread>
+#include <tuple>
+#include <variant>
+#include <vector>
