@@ -148,6 +148,10 @@ int look() {
   std::puts("a sanitizer's process is not to be run under gdb");
   return 77;
 #endif
+#if defined(TEST_WITHOUT_DEBUG_INFO)
+  std::puts("built without debug information");
+  return 77;
+#endif
   if (output_of("command -v gdb").empty()) {
     std::puts("gdb is not installed");
     return 77;

@@ -105,7 +105,8 @@ void waiting_tasks_are_shown_again_and_again() {
     process.read_up_to("ready\n");
     for (int i = 0; i < 2; ++i) {
       process.signal(SIGUSR1);
-      const std::string text = process.read_up_to("spawned at ") + process.read_up_to("\n");
+      std::string text = process.read_up_to("spawned at ");
+      text += process.read_up_to("\n");
       expect(contains(text, "weir: tasks of process "), "the dump has a title", text);
       expect(contains(text, ", on SIGUSR1\n2 tasks on 2 workers"), "the dump names the signal and counts", text);
       expect(contains(text, "waits in sleep for "), "the dump says what is waited for", text);
