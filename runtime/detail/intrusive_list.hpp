@@ -1,5 +1,7 @@
 #pragma once
 
+#include <utility>
+
 namespace weir::detail {
 
 /// Links of an object that can stand in one intrusive_list at a time.
@@ -17,6 +19,13 @@ struct list_hook {
     previous->next = next;
     next->previous = previous;
     previous = next = nullptr;
+  }
+  /// Takes the place of `other`, which is linked.
+  void replace(list_hook& other) noexcept {
+    previous = std::exchange(other.previous, nullptr);
+    next = std::exchange(other.next, nullptr);
+    previous->next = this;
+    next->previous = this;
   }
 };
 

@@ -1,8 +1,10 @@
 #include "waiter.hpp"
 
+#include <utility>
+
 namespace weir::detail {
 
-bool waiter_queue::has_live(const selection* besides, condition wanted) noexcept {
+waiter* waiter_queue::first_live(const selection* besides, condition wanted) noexcept {
   waiter* w = waiting_.first();
   while (w) {
     waiter* const next = waiting_.after(*w);
@@ -10,11 +12,11 @@ bool waiter_queue::has_live(const selection* besides, condition wanted) noexcept
     if (in && in->is_decided()) {
       take_out(*w);  // it is dead, or about to ask again
     } else if ((!in || in != besides) && (!wanted || wanted(*w))) {
-      return true;
+      return w;
     }
     w = next;
   }
-  return false;
+  return nullptr;
 }
 
 waiter* waiter_queue::take_first(condition wanted) noexcept {
@@ -28,6 +30,11 @@ waiter* waiter_queue::take_first(condition wanted) noexcept {
     w = next;
   }
   return nullptr;
+}
+
+void waiter_queue::replace(waiter& w, waiter& by) noexcept {
+  by.queued_ = std::exchange(w.queued_, false);
+  if (by.queued_) by.list_hook::replace(w);
 }
 
 waiter* waiter_queue::hold_first() noexcept {

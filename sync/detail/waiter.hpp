@@ -69,9 +69,18 @@ class waiter_queue {
   /// False also when only dead ones are left.
   [[nodiscard]] bool empty() const noexcept { return waiting_.empty(); }
   using condition = bool (*)(const waiter&) noexcept;
-  /// Whether somebody waits who could be claimed now, other than the cases of the select `besides`. O(waiters passed
-  /// over).
-  [[nodiscard]] bool has_live(const selection* besides, condition wanted = nullptr) noexcept;
+  /// The first of those who could be claimed now, and are `wanted`, other than the cases of the select `besides`; null
+  /// when there is none. O(waiters passed over).
+  waiter* first_live(const selection* besides, condition wanted = nullptr) noexcept;
+  [[nodiscard]] bool has_live(const selection* besides, condition wanted = nullptr) noexcept {
+    return first_live(besides, wanted) != nullptr;
+  }
+
+  /// In their order, the dead ones too. O(waiters).
+  template <class Visit>
+  void for_each(Visit visit) const {
+    for (const waiter* w = waiting_.first(); w; w = waiting_.after(*w)) visit(*w);
+  }
 
   void push(waiter& w) noexcept {
     w.queued_ = true;
@@ -110,6 +119,8 @@ class waiter_queue {
     w.withdrawn_ = true;
     return take_out(w);
   }
+  /// Gives the place of `w`, if it has one, to `by`, which has none.
+  static void replace(waiter& w, waiter& by) noexcept;
   /// Takes out `w`, dead or alive. False: it was not there any more.
   bool take_out(waiter& w) noexcept {
     if (!w.queued_) return false;

@@ -1,3 +1,4 @@
+// lint: ok (precompiled, where g++ warns of #pragma once)
 // What nearly every test includes and what is not weir's, compiled once per test program. Every test includes what it
 // uses all the same: the reference build does without this file.
 #include <doctest/doctest.h>
