@@ -8,6 +8,7 @@
 #include "load_client.hpp"
 #include "loopback.hpp"
 #include "server_process.hpp"
+#include "verdict.hpp"
 
 #include <fmt/format.h>
 
@@ -72,40 +73,36 @@ struct arguments {
 
 arguments parse(int argc, char** argv) {
   arguments parsed;
-  for (int i = 2; i < argc; ++i) {
-    const std::string_view option = argv[i];
-    const auto value = [&]() -> std::string_view {
-      if (i + 1 >= argc) throw std::invalid_argument(fmt::format("{} needs a value", option));
-      return argv[++i];
-    };
+  for (bench::option_reader options(argc, argv, 2); options.next();) {
+    const std::string_view option = options.name();
     if (option == "--connections") {
-      for (const std::string& text : bench::split(value()))
+      for (const std::string& text : bench::split(options.value()))
         parsed.connections.push_back(bench::parse_number<unsigned>(option, text, 1, 1'000'000));
     } else if (option == "--servers") {
-      parsed.servers = bench::split(value());
+      parsed.servers = bench::split(options.value());
       for (const std::string& name : parsed.servers) bench::find_server(name);
     } else if (option == "--size") {
-      parsed.size = bench::parse_number<unsigned>(option, value(), 1, 1'048'576);
+      parsed.size = bench::parse_number<unsigned>(option, options.value(), 1, 1'048'576);
     } else if (option == "--depth") {
-      parsed.depth = bench::parse_number<unsigned>(option, value(), 1, 1024);
+      parsed.depth = bench::parse_number<unsigned>(option, options.value(), 1, 1024);
     } else if (option == "--seconds") {
-      parsed.seconds = bench::parse_number<double>(option, value(), 0.01, 3600);
+      parsed.seconds = bench::parse_number<double>(option, options.value(), 0.01, 3600);
     } else if (option == "--repeats") {
-      parsed.repeats = bench::parse_number<unsigned>(option, value(), 1, 1000);
+      parsed.repeats = bench::parse_number<unsigned>(option, options.value(), 1, 1000);
     } else if (option == "--port") {
-      parsed.port = bench::parse_number<std::uint16_t>(option, value(), 1, 65535);
+      parsed.port = bench::parse_number<std::uint16_t>(option, options.value(), 1, 65535);
     } else if (option == "--engine") {
-      const std::string_view name = value();
+      const std::string_view name = options.value();
       if (name != "uring" && name != "epoll") throw std::invalid_argument("--engine takes uring or epoll");
       parsed.engine = name == "uring" ? bench::load_engine::uring : bench::load_engine::epoll;
     } else if (option == "--json") {
-      parsed.json = value();
+      parsed.json = options.value();
     } else if (option == "--smoke") {
       parsed.smoke = true;
     } else if (option == "--check") {
       parsed.check = true;
     } else {
-      throw std::invalid_argument(fmt::format("unknown option {}; see `bench help`", option));
+      options.refuse();
     }
   }
   return parsed;
@@ -113,10 +110,8 @@ arguments parse(int argc, char** argv) {
 
 std::chrono::nanoseconds to_duration(double seconds) { return std::chrono::nanoseconds(std::llround(seconds * 1e9)); }
 
-int run_echo_command(const arguments& a) {
-  bench::echo_options options{.size = a.size, .depth = a.depth, .engine = a.engine};
+void apply(const arguments& a, bench::echo_options& options) {
   if (a.smoke) {
-    options.connections = {8};
     options.repeats = 1;
     options.warm_up = to_duration(0.02);
     options.measured = to_duration(0.1);
@@ -125,6 +120,12 @@ int run_echo_command(const arguments& a) {
   if (a.seconds) options.measured = to_duration(*a.seconds);
   if (a.repeats) options.repeats = *a.repeats;
   if (!a.servers.empty()) options.servers = a.servers;
+}
+
+int run_echo_command(const arguments& a) {
+  bench::echo_options options{.size = a.size, .depth = a.depth, .engine = a.engine};
+  if (a.smoke) options.connections = {8};
+  apply(a, options);
   if (!a.connections.empty()) options.connections = a.connections;
 
   const bench::echo_report report = bench::run_echo(options, bench::show_progress);
@@ -137,16 +138,8 @@ int run_echo_command(const arguments& a) {
       "so compare CPU, not requests/s.\n",
       options.repeats);
   for (const std::string& note : bench::echo_notes(report)) fmt::print("{}\n", note);
-  bool missed = false;
-  if (!a.smoke) {
-    for (const auto& [sentence, met] : bench::check_targets(report)) {
-      fmt::print("{}\n", sentence);
-      missed |= !met;
-    }
-  }
-  bench::write_file(a.json, bench::to_json(report));
-  for (const std::string& failure : report.failures) fmt::print(stderr, "FAILED: {}\n", failure);
-  return report.failures.empty() && !(a.check && missed) ? 0 : 1;
+  return bench::conclude(a.smoke ? std::vector<bench::target>() : bench::check_targets(report), a.check, a.json,
+                         bench::to_json(report), report.failures);
 }
 
 /// One connection: all of it is waking and being woken.
@@ -157,32 +150,23 @@ int run_latency_command(const arguments& a) {
       .connections = {1},
       .size = a.size,
       .engine = a.engine};
-  if (a.smoke) {
-    options.repeats = 1;
-    options.warm_up = to_duration(0.02);
-    options.measured = to_duration(0.1);
-    options.counted = to_duration(0.02);
-  }
-  if (a.seconds) options.measured = to_duration(*a.seconds);
-  if (a.repeats) options.repeats = *a.repeats;
-  if (!a.servers.empty()) options.servers = a.servers;
+  apply(a, options);
 
   const bench::echo_report report = bench::run_echo(options, bench::show_progress);
   fmt::print(
       "\n{}\nMedians over {} round(s). Who spins looks for work so long before it parks: less to wait for, more "
       "CPU.\n",
       bench::echo_table(report, 1), options.repeats);
-  bool missed = false;
+  std::vector<bench::target> targets;
   for (const bench::echo_row& row : report.rows) {
     if (a.smoke || !row.server->name.ends_with("-spin") || row.rounds.empty()) continue;
     const double p50 = row.median(&bench::echo_sample::p50_us);
     const bool met = p50 <= most_p50_us;
-    fmt::print("{}: p50 {:.0f} us (at most {:.0f}: {})\n", row.server->title, p50, most_p50_us, met ? "met" : "missed");
-    missed |= !met;
+    targets.push_back({fmt::format("{}: p50 {:.0f} us (at most {:.0f}: {})", row.server->title, p50, most_p50_us,
+                                   met ? "met" : "missed"),
+                       met});
   }
-  bench::write_file(a.json, bench::to_json(report));
-  for (const std::string& failure : report.failures) fmt::print(stderr, "FAILED: {}\n", failure);
-  return report.failures.empty() && !(a.check && missed) ? 0 : 1;
+  return bench::conclude(targets, a.check, a.json, bench::to_json(report), report.failures);
 }
 
 int run_idle_command(const arguments& a) {
@@ -242,7 +226,7 @@ int list_servers() {
 }  // namespace
 
 int main(int argc, char** argv) {
-  try {
+  return bench::report_errors([&] {
     const std::string_view command = argc > 1 ? argv[1] : "help";
     if (command == "echo") return run_echo_command(parse(argc, argv));
     if (command == "latency") return run_latency_command(parse(argc, argv));
@@ -255,11 +239,5 @@ int main(int argc, char** argv) {
     const bool asked = command == "help" || command == "--help" || command == "-h";
     fmt::print(asked ? stdout : stderr, "{}", usage);
     return asked ? 0 : 2;
-  } catch (const std::invalid_argument& e) {
-    fmt::print(stderr, "bench: {}\n", e.what());
-    return 2;
-  } catch (const std::exception& e) {
-    fmt::print(stderr, "bench: {}\n", e.what());
-    return 1;
-  }
+  });
 }

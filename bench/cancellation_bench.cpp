@@ -101,27 +101,23 @@ struct arguments {
 
 arguments parse(int argc, char** argv) {
   arguments parsed;
-  for (int i = 1; i < argc; ++i) {
-    const std::string_view option = argv[i];
-    const auto value = [&]() -> std::string_view {
-      if (i + 1 >= argc) throw std::invalid_argument(fmt::format("{} needs a value", option));
-      return argv[++i];
-    };
+  for (bench::option_reader options(argc, argv); options.next();) {
+    const std::string_view option = options.name();
     if (option == "--depths") {
       parsed.depths.clear();
-      for (const std::string& text : bench::split(value()))
+      for (const std::string& text : bench::split(options.value()))
         parsed.depths.push_back(bench::parse_number<unsigned>(option, text, 1, 10'000));
     } else if (option == "--tasks") {
-      parsed.tasks = bench::parse_number<unsigned>(option, value(), 1, 1'000'000);
+      parsed.tasks = bench::parse_number<unsigned>(option, options.value(), 1, 1'000'000);
     } else if (option == "--repeats") {
-      parsed.repeats = bench::parse_number<unsigned>(option, value(), 1, 1000);
+      parsed.repeats = bench::parse_number<unsigned>(option, options.value(), 1, 1000);
     } else if (option == "--json") {
-      parsed.json = value();
+      parsed.json = options.value();
     } else if (option == "--smoke") {
       parsed.tasks = 1000;
       parsed.repeats = 1;
     } else {
-      throw std::invalid_argument(fmt::format("unknown option {}; see `bench help`", option));
+      options.refuse();
     }
   }
   return parsed;
@@ -169,13 +165,5 @@ int run(const arguments& a) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  try {
-    return run(parse(argc, argv));
-  } catch (const std::invalid_argument& e) {
-    fmt::print(stderr, "bench: {}\n", e.what());
-    return 2;
-  } catch (const std::exception& e) {
-    fmt::print(stderr, "bench: {}\n", e.what());
-    return 1;
-  }
+  return bench::report_errors([&] { return run(parse(argc, argv)); });
 }

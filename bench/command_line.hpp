@@ -5,6 +5,7 @@
 
 #include <charconv>
 #include <cstdio>
+#include <exception>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -34,6 +35,34 @@ inline std::vector<std::string> split(std::string_view text) {
   return parts;
 }
 
+/// The options of a program, one after the other.
+class option_reader {
+ public:
+  option_reader(int argc, char** argv, int first = 1) : argc_(argc), argv_(argv), at_(first - 1) {}
+
+  /// False at the end.
+  bool next() {
+    if (++at_ >= argc_) return false;
+    name_ = argv_[at_];
+    return true;
+  }
+  [[nodiscard]] std::string_view name() const { return name_; }
+  /// What follows the option. Throws std::invalid_argument at the end.
+  std::string_view value() {
+    if (at_ + 1 >= argc_) throw std::invalid_argument(fmt::format("{} needs a value", name_));
+    return argv_[++at_];
+  }
+  [[noreturn]] void refuse() const {
+    throw std::invalid_argument(fmt::format("unknown option {}; see `bench help`", name_));
+  }
+
+ private:
+  int argc_;
+  char** argv_;
+  int at_;
+  std::string_view name_;
+};
+
 /// Does nothing without a path. Throws std::runtime_error.
 inline void write_file(const std::string& path, const std::string& text) {
   if (path.empty()) return;
@@ -41,6 +70,20 @@ inline void write_file(const std::string& path, const std::string& text) {
   const bool written = file != nullptr && std::fwrite(text.data(), 1, text.size(), file) == text.size();
   if (file == nullptr || std::fclose(file) != 0 || !written)
     throw std::runtime_error(fmt::format("cannot write {}", path));
+}
+
+/// Runs `program()`, and says on stderr what it throws: the exit status is 2 for bad arguments, 1 for anything else.
+template <class F>
+int report_errors(F program) {
+  try {
+    return program();
+  } catch (const std::invalid_argument& e) {
+    fmt::print(stderr, "bench: {}\n", e.what());
+    return 2;
+  } catch (const std::exception& e) {
+    fmt::print(stderr, "bench: {}\n", e.what());
+    return 1;
+  }
 }
 
 /// A line that shows that work goes on.

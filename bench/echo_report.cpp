@@ -96,8 +96,8 @@ std::vector<std::string> echo_notes(const echo_report& report) {
   return notes;
 }
 
-std::vector<target_check> check_targets(const echo_report& report) {
-  std::vector<target_check> checks;
+std::vector<target> check_targets(const echo_report& report) {
+  std::vector<target> checks;
   if (report.options.size != 64 || report.options.depth != 1) return checks;
   for (const echo_row& row : report.rows) {
     if (row.server->name != "weir-uring") continue;
@@ -127,10 +127,7 @@ std::string to_json(const echo_report& report) {
       o.repeats);
   for (std::size_t i = 0; i < report.rows.size(); ++i)
     out += (i == 0 ? "\n" : ",\n") + json_row(report, report.rows[i]);
-  out += "],\n\"failures\": [";
-  for (std::size_t i = 0; i < report.failures.size(); ++i)
-    out += (i == 0 ? "" : ", ") + json_string(report.failures[i]);
-  return out + "]}\n";
+  return out + "],\n\"failures\": " + json_strings(report.failures) + "}\n";
 }
 
 }  // namespace bench

@@ -2,6 +2,7 @@
 // What an echo bench found, as a table, as sentences about the targets, and as JSON.
 
 #include "echo_bench.hpp"
+#include "verdict.hpp"
 
 #include <string>
 #include <vector>
@@ -14,11 +15,7 @@ std::string echo_table(const echo_report& report, unsigned connections);
 std::vector<std::string> echo_notes(const echo_report& report);
 
 /// The project's own limits for weir on io_uring, one worker, 64-byte messages.
-struct target_check {
-  std::string sentence;
-  bool met;
-};
-std::vector<target_check> check_targets(const echo_report& report);
+std::vector<target> check_targets(const echo_report& report);
 
 std::string to_json(const echo_report& report);
 

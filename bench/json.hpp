@@ -24,6 +24,12 @@ inline std::string json_string(std::string_view text) {
   return out + '"';
 }
 
+template <class Texts>
+std::string json_strings(const Texts& texts) {
+  std::string out = "[";
+  for (const auto& text : texts) out += (out.size() == 1 ? "" : ", ") + json_string(text);
+  return out + "]";
+}
 /// A figure that could not be taken (NaN) is null.
 inline std::string json_number(double value) { return std::isfinite(value) ? fmt::format("{:.6g}", value) : "null"; }
 

@@ -15,7 +15,7 @@ namespace bench {
 
 /// A tree of tasks, ten below each, whose leaves give their number. An operation is one leaf, of a power of ten.
 template <class Library>
-class skynet_case {
+class skynet_case : public counted_case {
   using task = typename Library::task;
   using join_handle = typename Library::join_handle;
   static constexpr std::size_t fan = 10;
@@ -25,11 +25,9 @@ class skynet_case {
   void start(std::uint64_t operations, Spawn spawn) {
     std::uint64_t leaves = 1;
     while (leaves * fan <= operations) leaves *= fan;
-    sum_ = 0;
-    expected_ = sum_of(0, leaves);
-    spawn(branch(0, leaves, sum_));
+    std::uint64_t& sum = expect(sum_of(0, leaves));
+    spawn(branch(0, leaves, sum));
   }
-  bool right() const { return sum_ == expected_; }
 
  private:
   static task leaf(std::uint64_t number, std::uint64_t& sum) {
@@ -50,14 +48,11 @@ class skynet_case {
     if (leaves == 1) return {Library::spawn(leaf(first + Is, sums[Is]))...};
     return {Library::spawn(branch(first + Is * leaves, leaves, sums[Is]))...};
   }
-
-  std::uint64_t sum_ = 0;
-  std::uint64_t expected_ = 0;
 };
 
 /// Spawns all, then joins all.
 template <class Library>
-class batch_case {
+class batch_case : public counted_case {
   using task = typename Library::task;
   using join_handle = typename Library::join_handle;
 
@@ -65,11 +60,9 @@ class batch_case {
   template <class Spawn>
   void start(std::uint64_t operations, Spawn spawn) {
     numbers_.assign(operations, 0);
-    sum_ = 0;
-    expected_ = sum_of(0, operations);
-    spawn(spawn_and_join(numbers_, sum_));
+    std::uint64_t& sum = expect(sum_of(0, operations));
+    spawn(spawn_and_join(numbers_, sum));
   }
-  bool right() const { return sum_ == expected_; }
 
  private:
   static task give(std::uint64_t number, std::uint64_t& to) {
@@ -85,55 +78,19 @@ class batch_case {
   }
 
   std::vector<std::uint64_t> numbers_;
-  std::uint64_t sum_ = 0;
-  std::uint64_t expected_ = 0;
-};
-
-/// A thousand tasks that go to the back of the queue. An operation is one yield.
-template <class Library>
-class crowd_case {
-  using task = typename Library::task;
-  static constexpr std::uint64_t tasks = 1000;
-
- public:
-  template <class Spawn>
-  void start(std::uint64_t operations, Spawn spawn) {
-    turns_.assign(tasks, {});
-    expected_ = operations / tasks;
-    for (padded_sum& turns : turns_) spawn(yield_often(expected_, turns.value));
-  }
-  bool right() const {
-    for (const padded_sum& turns : turns_) {
-      if (turns.value != expected_) return false;
-    }
-    return true;
-  }
-
- private:
-  static task yield_often(std::uint64_t count, std::uint64_t& turns) {
-    for (std::uint64_t i = 0; i < count; ++i) {
-      co_await Library::yield();
-      ++turns;
-    }
-  }
-
-  std::vector<padded_sum> turns_;
-  std::uint64_t expected_ = 0;
 };
 
 /// A task that awaits another, one after the other.
 template <class Library>
-class await_case {
+class await_case : public counted_case {
   using task = typename Library::task;
 
  public:
   template <class Spawn>
   void start(std::uint64_t operations, Spawn spawn) {
-    sum_ = 0;
-    expected_ = sum_of(0, operations);
-    spawn(await_often(operations, sum_));
+    std::uint64_t& sum = expect(sum_of(0, operations));
+    spawn(await_often(operations, sum));
   }
-  bool right() const { return sum_ == expected_; }
 
  private:
   static task add(std::uint64_t number, std::uint64_t& sum) {
@@ -143,9 +100,6 @@ class await_case {
   static task await_often(std::uint64_t count, std::uint64_t& sum) {
     for (std::uint64_t i = 0; i < count; ++i) co_await Library::child(add(i, sum));
   }
-
-  std::uint64_t sum_ = 0;
-  std::uint64_t expected_ = 0;
 };
 
 /// Tasks that fall asleep for longer than the program lives.
@@ -198,7 +152,7 @@ auto with_case(runtime_case which, Visit visit) {
     case runtime_case::yield_two:
       return visit(std::type_identity<yield_case<Library>>());
     case runtime_case::yield_many:
-      return visit(std::type_identity<crowd_case<Library>>());
+      return visit(std::type_identity<yield_case<Library, 1000>>());
     case runtime_case::ping_pong:
       return visit(std::type_identity<event_case<Library>>());
     case runtime_case::timer:

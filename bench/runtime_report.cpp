@@ -81,8 +81,8 @@ std::vector<std::string> runtime_notes(const runtime_report& report) {
   return notes;
 }
 
-std::vector<runtime_target> check_targets(const runtime_report& report) {
-  std::vector<runtime_target> targets;
+std::vector<target> check_targets(const runtime_report& report) {
+  std::vector<target> targets;
   const auto add = [&targets](const std::string& what, bool met) {
     targets.push_back({fmt::format("{}: {})", what, met ? "met" : "missed"), met});
   };
@@ -143,10 +143,7 @@ std::string to_json(const runtime_report& report) {
     }
     out += "]}";
   }
-  out += "],\n\"failures\": [";
-  for (std::size_t i = 0; i < report.failures.size(); ++i)
-    out += (i == 0 ? "" : ", ") + json_string(report.failures[i]);
-  return out + "]}\n";
+  return out + "],\n\"failures\": " + json_strings(report.failures) + "}\n";
 }
 
 }  // namespace bench

@@ -2,6 +2,7 @@
 // What runtime_bench found, as a table, as sentences about the targets, and as JSON.
 
 #include "runtime_bench.hpp"
+#include "verdict.hpp"
 
 #include <string>
 #include <vector>
@@ -14,11 +15,7 @@ std::string runtime_table(const runtime_report& report);
 std::vector<std::string> runtime_notes(const runtime_report& report);
 
 /// The project's own limits, for a machine like the one they were measured on, and weir against its peers.
-struct runtime_target {
-  std::string sentence;
-  bool met;
-};
-std::vector<runtime_target> check_targets(const runtime_report& report);
+std::vector<target> check_targets(const runtime_report& report);
 
 std::string to_json(const runtime_report& report);
 

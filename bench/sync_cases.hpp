@@ -11,6 +11,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <type_traits>
+#include <vector>
 
 namespace bench {
 
@@ -18,6 +19,24 @@ namespace bench {
 constexpr std::uint64_t sum_of(std::uint64_t first, std::uint64_t count) {
   return count * first + count * (count - 1) / 2;
 }
+
+/// What one number tells whether it went right: a sum or a count.
+class counted_case {
+ public:
+  bool right() const { return seen_ == expected_; }
+
+ protected:
+  /// Where it is to come together, from zero.
+  std::uint64_t& expect(std::uint64_t number) {
+    seen_ = 0;
+    expected_ = number;
+    return seen_;
+  }
+
+ private:
+  std::uint64_t seen_ = 0;
+  std::uint64_t expected_ = 0;
+};
 
 /// A sum on a cache line of its own.
 struct alignas(64) padded_sum {
@@ -45,21 +64,17 @@ class channel_bodies {
 
 /// One sender, one receiver, a channel with room for 128 numbers. An operation is one number.
 template <class Library>
-class spsc_case : channel_bodies<Library> {
+class spsc_case : channel_bodies<Library>, public counted_case {
  public:
   template <class Spawn>
   void start(std::uint64_t operations, Spawn spawn) {
-    sum_ = 0;
-    expected_ = sum_of(0, operations);
+    std::uint64_t& sum = expect(sum_of(0, operations));
     spawn(this->send_numbers(numbers_, 0, operations));
-    spawn(this->sum_numbers(numbers_, operations, sum_));
+    spawn(this->sum_numbers(numbers_, operations, sum));
   }
-  bool right() const { return sum_ == expected_; }
 
  private:
   typename channel_bodies<Library>::channel numbers_{128};
-  std::uint64_t sum_ = 0;
-  std::uint64_t expected_ = 0;
 };
 
 /// Four senders, four receivers, one channel.
@@ -92,19 +107,17 @@ class mpmc_case : channel_bodies<Library> {
 
 /// A number goes there and back over two channels without room. An operation is one round trip.
 template <class Library>
-class rendezvous_case : channel_bodies<Library> {
+class rendezvous_case : channel_bodies<Library>, public counted_case {
   using typename channel_bodies<Library>::task;
   using typename channel_bodies<Library>::channel;
 
  public:
   template <class Spawn>
   void start(std::uint64_t operations, Spawn spawn) {
-    sum_ = 0;
-    expected_ = sum_of(1, operations);
-    spawn(ask(there_, back_, operations, sum_));
+    std::uint64_t& sum = expect(sum_of(1, operations));
+    spawn(ask(there_, back_, operations, sum));
     spawn(answer(there_, back_, operations));
   }
-  bool right() const { return sum_ == expected_; }
 
  private:
   static task ask(channel& there, channel& back, std::uint64_t count, std::uint64_t& sum) {
@@ -124,13 +137,11 @@ class rendezvous_case : channel_bodies<Library> {
 
   channel there_{0};
   channel back_{0};
-  std::uint64_t sum_ = 0;
-  std::uint64_t expected_ = 0;
 };
 
 /// Two senders with a channel each, and one who selects. An operation is one number.
 template <class Library>
-class select_case : channel_bodies<Library> {
+class select_case : channel_bodies<Library>, public counted_case {
   using typename channel_bodies<Library>::task;
   using typename channel_bodies<Library>::channel;
 
@@ -138,13 +149,11 @@ class select_case : channel_bodies<Library> {
   template <class Spawn>
   void start(std::uint64_t operations, Spawn spawn) {
     const std::uint64_t each = operations / 2;
-    sum_ = 0;
-    expected_ = sum_of(0, 2 * each);
+    std::uint64_t& sum = expect(sum_of(0, 2 * each));
     spawn(this->send_numbers(a_, 0, each));
     spawn(this->send_numbers(b_, each, each));
-    spawn(sum_either(a_, b_, 2 * each, sum_));
+    spawn(sum_either(a_, b_, 2 * each, sum));
   }
-  bool right() const { return sum_ == expected_; }
 
  private:
   static task sum_either(channel& a, channel& b, std::uint64_t count, std::uint64_t& sum) {
@@ -156,26 +165,22 @@ class select_case : channel_bodies<Library> {
 
   channel a_{128};
   channel b_{128};
-  std::uint64_t sum_ = 0;
-  std::uint64_t expected_ = 0;
 };
 
 /// Eight workers take jobs from one channel and send their answers to another. An operation is one job.
 template <class Library>
-class pool_case : channel_bodies<Library> {
+class pool_case : channel_bodies<Library>, public counted_case {
   using typename channel_bodies<Library>::task;
   using typename channel_bodies<Library>::channel;
 
  public:
   template <class Spawn>
   void start(std::uint64_t operations, Spawn spawn) {
-    sum_ = 0;
-    expected_ = sum_of(1, operations);
+    std::uint64_t& sum = expect(sum_of(1, operations));
     for (unsigned i = 0; i < workers; ++i) spawn(work(jobs_, answers_));
     spawn(submit(jobs_, operations));
-    spawn(this->sum_numbers(answers_, operations, sum_));
+    spawn(this->sum_numbers(answers_, operations, sum));
   }
-  bool right() const { return sum_ == expected_; }
 
  private:
   static constexpr unsigned workers = 8;
@@ -196,23 +201,19 @@ class pool_case : channel_bodies<Library> {
 
   channel jobs_{128};
   channel answers_{128};
-  std::uint64_t sum_ = 0;
-  std::uint64_t expected_ = 0;
 };
 
 /// A mutex that nobody else wants. An operation is lock and unlock.
 template <class Library>
-class mutex_case {
+class mutex_case : public counted_case {
   using task = typename Library::task;
 
  public:
   template <class Spawn>
   void start(std::uint64_t operations, Spawn spawn) {
-    count_ = 0;
-    expected_ = operations;
-    spawn(lock(mutex_, operations, count_));
+    std::uint64_t& count = expect(operations);
+    spawn(lock(mutex_, operations, count));
   }
-  bool right() const { return count_ == expected_; }
 
  private:
   static task lock(typename Library::mutex& mutex, std::uint64_t count, std::uint64_t& guarded) {
@@ -223,8 +224,6 @@ class mutex_case {
   }
 
   typename Library::mutex mutex_;
-  std::uint64_t count_ = 0;
-  std::uint64_t expected_ = 0;
 };
 
 /// Two tasks let one another through two events. An operation is one round trip: two set() and two wait().
@@ -259,19 +258,24 @@ class event_case {
   std::uint64_t expected_ = 0;
 };
 
-/// Two tasks that go to the back of the queue. An operation is one yield.
-template <class Library>
+/// Tasks that go to the back of the queue. An operation is one yield.
+template <class Library, std::uint64_t tasks = 2>
 class yield_case {
   using task = typename Library::task;
 
  public:
   template <class Spawn>
   void start(std::uint64_t operations, Spawn spawn) {
-    turns_ = {};
-    expected_ = operations / turns_.size();
+    turns_.assign(tasks, {});
+    expected_ = operations / tasks;
     for (padded_sum& turns : turns_) spawn(yield_often(expected_, turns.value));
   }
-  bool right() const { return turns_[0].value == expected_ && turns_[1].value == expected_; }
+  bool right() const {
+    for (const padded_sum& turns : turns_) {
+      if (turns.value != expected_) return false;
+    }
+    return true;
+  }
 
  private:
   static task yield_often(std::uint64_t count, std::uint64_t& turns) {
@@ -281,23 +285,21 @@ class yield_case {
     }
   }
 
-  std::array<padded_sum, 2> turns_{};
+  std::vector<padded_sum> turns_;
   std::uint64_t expected_ = 0;
 };
 
 /// A timeout of an hour around a yield(): reads the clock, arms a timer, yields, cancels the timer.
 template <class Library>
-class armed_timeout_case {
+class armed_timeout_case : public counted_case {
   using task = typename Library::task;
 
  public:
   template <class Spawn>
   void start(std::uint64_t operations, Spawn spawn) {
-    turns_ = 0;
-    expected_ = operations;
-    spawn(yield_often(operations, turns_));
+    std::uint64_t& turns = expect(operations);
+    spawn(yield_often(operations, turns));
   }
-  bool right() const { return turns_ == expected_; }
 
  private:
   static task yield_often(std::uint64_t count, std::uint64_t& turns) {
@@ -306,25 +308,20 @@ class armed_timeout_case {
       ++turns;
     }
   }
-
-  std::uint64_t turns_ = 0;
-  std::uint64_t expected_ = 0;
 };
 
 /// A timeout of an hour around an event that is set: it is not needed.
 template <class Library>
-class idle_timeout_case {
+class idle_timeout_case : public counted_case {
   using task = typename Library::task;
 
  public:
   template <class Spawn>
   void start(std::uint64_t operations, Spawn spawn) {
-    turns_ = 0;
-    expected_ = operations;
+    std::uint64_t& turns = expect(operations);
     gate_.set();
-    spawn(pass(gate_, operations, turns_));
+    spawn(pass(gate_, operations, turns));
   }
-  bool right() const { return turns_ == expected_; }
 
  private:
   static task pass(typename Library::gate& gate, std::uint64_t count, std::uint64_t& turns) {
@@ -335,23 +332,19 @@ class idle_timeout_case {
   }
 
   typename Library::gate gate_;
-  std::uint64_t turns_ = 0;
-  std::uint64_t expected_ = 0;
 };
 
 /// A task that spawns another and joins it, one after the other.
 template <class Library>
-class spawn_case {
+class spawn_case : public counted_case {
   using task = typename Library::task;
 
  public:
   template <class Spawn>
   void start(std::uint64_t operations, Spawn spawn) {
-    sum_ = 0;
-    expected_ = sum_of(0, operations);
-    spawn(spawn_often(operations, sum_));
+    std::uint64_t& sum = expect(sum_of(0, operations));
+    spawn(spawn_often(operations, sum));
   }
-  bool right() const { return sum_ == expected_; }
 
  private:
   static task add(std::uint64_t number, std::uint64_t& sum) {
@@ -364,9 +357,6 @@ class spawn_case {
       co_await child.join();
     }
   }
-
-  std::uint64_t sum_ = 0;
-  std::uint64_t expected_ = 0;
 };
 
 enum class sync_case : std::uint8_t {

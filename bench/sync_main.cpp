@@ -3,6 +3,7 @@
 #include "command_line.hpp"
 #include "sync_bench.hpp"
 #include "sync_report.hpp"
+#include "verdict.hpp"
 
 #include <fmt/format.h>
 
@@ -24,30 +25,27 @@ struct arguments {
 arguments parse(int argc, char** argv) {
   arguments parsed;
   bool repeats_given = false;
-  for (int i = 1; i < argc; ++i) {
-    const std::string_view option = argv[i];
-    const auto value = [&]() -> std::string_view {
-      if (i + 1 >= argc) throw std::invalid_argument(fmt::format("{} needs a value", option));
-      return argv[++i];
-    };
+  for (bench::option_reader options(argc, argv); options.next();) {
+    const std::string_view option = options.name();
     if (option == "--rows") {
-      for (const std::string& key : bench::split(value())) parsed.options.kinds.push_back(&bench::find_sync_kind(key));
+      for (const std::string& key : bench::split(options.value()))
+        parsed.options.kinds.push_back(&bench::find_sync_kind(key));
     } else if (option == "--columns") {
-      for (const std::string& key : bench::split(value()))
+      for (const std::string& key : bench::split(options.value()))
         parsed.options.columns.push_back(bench::find_sync_column(key));
     } else if (option == "--operations") {
-      parsed.options.operations = bench::parse_number<std::uint64_t>(option, value(), 8, 1'000'000'000);
+      parsed.options.operations = bench::parse_number<std::uint64_t>(option, options.value(), 8, 1'000'000'000);
     } else if (option == "--repeats") {
-      parsed.options.repeats = bench::parse_number<unsigned>(option, value(), 1, 1000);
+      parsed.options.repeats = bench::parse_number<unsigned>(option, options.value(), 1, 1000);
       repeats_given = true;
     } else if (option == "--json") {
-      parsed.json = value();
+      parsed.json = options.value();
     } else if (option == "--smoke") {
       parsed.smoke = true;
     } else if (option == "--check") {
       parsed.check = true;
     } else {
-      throw std::invalid_argument(fmt::format("unknown option {}; see `bench help`", option));
+      options.refuse();
     }
   }
   if (parsed.smoke) {
@@ -61,28 +59,12 @@ int run(const arguments& a) {
   const bench::sync_report report = bench::run_sync(a.options, bench::show_progress);
   fmt::print("\n{}\n", bench::sync_table(report));
   for (const std::string& note : bench::sync_notes(report)) fmt::print("{}\n", note);
-  bool missed = false;
-  if (!a.smoke) {
-    for (const auto& [sentence, met] : bench::check_targets(report)) {
-      fmt::print("{}\n", sentence);
-      missed |= !met;
-    }
-  }
-  bench::write_file(a.json, bench::to_json(report));
-  for (const std::string& failure : report.failures) fmt::print(stderr, "FAILED: {}\n", failure);
-  return report.failures.empty() && !(a.check && missed) ? 0 : 1;
+  return bench::conclude(a.smoke ? std::vector<bench::target>() : bench::check_targets(report), a.check, a.json,
+                         bench::to_json(report), report.failures);
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  try {
-    return run(parse(argc, argv));
-  } catch (const std::invalid_argument& e) {
-    fmt::print(stderr, "bench: {}\n", e.what());
-    return 2;
-  } catch (const std::exception& e) {
-    fmt::print(stderr, "bench: {}\n", e.what());
-    return 1;
-  }
+  return bench::report_errors([&] { return run(parse(argc, argv)); });
 }

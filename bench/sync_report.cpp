@@ -46,8 +46,8 @@ std::vector<std::string> sync_notes(const sync_report& report) {
   return notes;
 }
 
-std::vector<sync_target> check_targets(const sync_report& report) {
-  std::vector<sync_target> targets;
+std::vector<target> check_targets(const sync_report& report) {
+  std::vector<target> targets;
   for (const sync_row& row : report.rows) {
     const auto check = [&](sync_column column, double most) {
       const double value = row.median_ns(column);
@@ -85,10 +85,7 @@ std::string to_json(const sync_report& report) {
     }
     out += "]}";
   }
-  out += "],\n\"failures\": [";
-  for (std::size_t i = 0; i < report.failures.size(); ++i)
-    out += (i == 0 ? "" : ", ") + json_string(report.failures[i]);
-  return out + "]}\n";
+  return out + "],\n\"failures\": " + json_strings(report.failures) + "}\n";
 }
 
 }  // namespace bench

@@ -2,6 +2,7 @@
 // What sync_bench found, as a table, as sentences about the targets, and as JSON.
 
 #include "sync_bench.hpp"
+#include "verdict.hpp"
 
 #include <string>
 #include <vector>
@@ -14,11 +15,7 @@ std::string sync_table(const sync_report& report);
 std::vector<std::string> sync_notes(const sync_report& report);
 
 /// The project's own limits, for a machine like the one they were measured on.
-struct sync_target {
-  std::string sentence;
-  bool met;
-};
-std::vector<sync_target> check_targets(const sync_report& report);
+std::vector<target> check_targets(const sync_report& report);
 
 std::string to_json(const sync_report& report);
 
