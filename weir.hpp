@@ -51,6 +51,7 @@
 #include "runtime/with_timeout.hpp"
 #include "sync/adaptive_limiter.hpp"
 #include "sync/barrier.hpp"
+#include "sync/broadcast.hpp"
 #include "sync/channel.hpp"
 #include "sync/concurrency_limiter.hpp"
 #include "sync/condition_variable.hpp"

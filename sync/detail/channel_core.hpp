@@ -75,6 +75,7 @@ class channel_core {
   using sender_outcome = typename channel_sender<T>::outcome;
   using receiver_outcome = typename channel_receiver<T>::outcome;
   static constexpr std::size_t unlimited = item_queue<T>::unlimited;
+  static constexpr const char* send_name = "channel::send";
 
   explicit channel_core(std::size_t capacity) : capacity_(capacity), items_(capacity) {}
   channel_core(const channel_core&) = delete;

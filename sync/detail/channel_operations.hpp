@@ -55,48 +55,49 @@ class [[nodiscard]] channel_operation : public operation_base, public basic_wait
   void request_stop(cancellation_cause) noexcept override { this->withdraw_from(self().queue(), self().core().lock()); }
 };
 
-template <class Derived, class T, class Value>
+/// `Core` is what is sent to: it has `send_name`, `senders()`, `lock()`, `try_send()`, `enter()`, `arm()` and
+/// `withdraw_sender()` as a channel_core has them.
+template <class Derived, class T, class Value, class Core = channel_core<T>>
 class channel_sending : public channel_operation<Derived, channel_sender<T>, Value> {
   using base = channel_operation<Derived, channel_sender<T>, Value>;
 
  public:
-  channel_core<T>& core() const noexcept { return core_; }
+  Core& core() const noexcept { return core_; }
   waiter_queue& queue() const noexcept { return core_.senders(); }
   bool attempt() noexcept { return core_.try_send(this->side()); }
   void withdraw() noexcept { core_.withdraw_sender(*this); }
 
  protected:
-  channel_sending(channel_core<T>& channel, T* value) noexcept : base(value), core_(channel) {}
+  channel_sending(Core& to, T* value) noexcept : base(value), core_(to) {}
 
-  channel_core<T>& core_;
+  Core& core_;
 };
 
 /// Refers to its item until it commits.
-template <class T>
-class [[nodiscard]] channel_send_operation final : public channel_sending<channel_send_operation<T>, T, bool> {
+template <class T, class Core = channel_core<T>>
+class [[nodiscard]] channel_send_operation final
+    : public channel_sending<channel_send_operation<T, Core>, T, bool, Core> {
  public:
-  channel_send_operation(channel_core<T>& channel, T& value) noexcept
-      : channel_sending<channel_send_operation<T>, T, bool>(channel, std::addressof(value)) {}
-  [[nodiscard]] const char* name() const noexcept override { return "channel::send"; }
+  channel_send_operation(Core& to, T& value) noexcept
+      : channel_sending<channel_send_operation<T, Core>, T, bool, Core>(to, std::addressof(value)) {}
+  [[nodiscard]] const char* name() const noexcept override { return Core::send_name; }
   bool value() const noexcept { return this->ended_as == channel_sender<T>::outcome::sent; }
 };
 
 /// Sends a copy that was made beforehand.
-template <class T>
+template <class T, class Core = channel_core<T>>
 class [[nodiscard]] channel_send_copy_operation final
-    : public channel_sending<channel_send_copy_operation<T>, T, bool> {
-  using base = channel_sending<channel_send_copy_operation<T>, T, bool>;
+    : public channel_sending<channel_send_copy_operation<T, Core>, T, bool, Core> {
+  using base = channel_sending<channel_send_copy_operation<T, Core>, T, bool, Core>;
 
  public:
-  channel_send_copy_operation(channel_core<T>& channel, const T& value) : base(channel, nullptr), copy_(value) {
-    refer();
-  }
+  channel_send_copy_operation(Core& to, const T& value) : base(to, nullptr), copy_(value) { refer(); }
   channel_send_copy_operation(channel_send_copy_operation&& other) noexcept(std::is_nothrow_move_constructible_v<T>)
       : base(other.core_, nullptr), copy_(std::move(other.copy_)) {
     refer();
   }
   ~channel_send_copy_operation() = default;
-  [[nodiscard]] const char* name() const noexcept override { return "channel::send"; }
+  [[nodiscard]] const char* name() const noexcept override { return Core::send_name; }
   bool value() const noexcept { return this->ended_as == channel_sender<T>::outcome::sent; }
 
  private:

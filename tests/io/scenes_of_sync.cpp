@@ -3,6 +3,7 @@
 #include <array>
 #include <memory>
 #include <optional>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -10,6 +11,7 @@
 #include <weir/patterns/for_each.hpp>
 #include <weir/patterns/from.hpp>
 #include <weir/patterns/transform.hpp>
+#include <weir/sync/broadcast.hpp>
 #include <weir/sync/channel.hpp>
 #include <weir/sync/event.hpp>
 #include <weir/sync/make_channel.hpp>
@@ -167,6 +169,59 @@ class using_an_end final : public scene {
  private:
   const end_kind kind_;
   weir::channel_ends<int> ends_ = weir::make_channel<int>(1);
+};
+
+/// To a subscriber who is waited for and has no room.
+class sending_to_all final : public scene {
+ public:
+  task<> open() override {
+    expect(items_.try_send("one"), "there is no room");
+    co_return;
+  }
+  task<bool> attempt(cancellation_token token) override {
+    auto r = co_await as_result(with_cancellation(token, items_.send(std::move(mine_))));
+    if (!completed(r)) co_return false;
+    expect(*r, "it was refused");
+    co_return true;
+  }
+  void trigger() override { expect(full_.try_receive() == "one", "another item came"); }
+  task<> settle(bool completed) override {
+    expect(completed || mine_ == "two", "an item was taken that was not sent");
+    for (auto* subscriber : {&full_, &roomy_}) {
+      std::size_t sent = 0;
+      while (const auto item = subscriber->try_receive()) sent += *item == "two" ? 1 : 0;
+      expect(sent == (completed ? 1 : 0), "the item was not sent to all or nobody, or is there twice");
+    }
+    expect(full_.missed() + roomy_.missed() == 0, "an item was lost");
+    co_return;
+  }
+
+ private:
+  weir::broadcast<std::string> items_{1, weir::slow_subscriber::wait};
+  weir::broadcast_subscription<std::string> full_ = items_.subscribe();
+  weir::broadcast_subscription<std::string> roomy_ = items_.subscribe(weir::slow_subscriber::skip, 4);
+  std::string mine_ = "two";
+};
+
+class receiving_as_one_of_many final : public scene {
+ public:
+  task<bool> attempt(cancellation_token token) override {
+    auto r = co_await as_result(with_cancellation(token, mine_.receive()));
+    if (!completed(r)) co_return false;
+    expect(*r == "one", "another item came");
+    co_return true;
+  }
+  void trigger() override { expect(items_.try_send("one"), "somebody has no room"); }
+  task<> settle(bool completed) override {
+    expect(mine_.try_receive().has_value() == !completed, "the item was lost, or is there twice");
+    expect(other_.try_receive() == "one", "the item of another one was lost");
+    co_return;
+  }
+
+ private:
+  weir::broadcast<std::string> items_{1};
+  weir::broadcast_subscription<std::string> mine_ = items_.subscribe();
+  weir::broadcast_subscription<std::string> other_ = items_.subscribe();
 };
 
 enum class case_kind : std::uint8_t { receive, send, reserve, event, sleep, tick };
@@ -336,6 +391,9 @@ constexpr std::array kinds = {
     kind_of_operation{receive_row, "receiver::receive", make_scene<using_an_end, end_kind::receive>, true},
     kind_of_operation{reserve_row, "channel::reserve", make_scene<reserving_room>, true},
     kind_of_operation{reserve_row, "sender::reserve", make_scene<using_an_end, end_kind::reserve>, true},
+    kind_of_operation{"`broadcast::send(item)`", "broadcast::send", make_scene<sending_to_all>, true},
+    kind_of_operation{"`broadcast_subscription::receive()`", "broadcast_subscription::receive",
+                      make_scene<receiving_as_one_of_many>, true},
     kind_of_operation{select_row, "select, a receive", make_scene<selecting, case_kind::receive, false>, true},
     kind_of_operation{select_row, "select, a send", make_scene<selecting, case_kind::send, false>, true},
     kind_of_operation{select_row, "select, a permit", make_scene<selecting, case_kind::reserve, false>, true},
