@@ -70,3 +70,4 @@
 #include "sync/shared_mutex.hpp"
 #include "sync/wait_group.hpp"
 #include "sync/window_limiters.hpp"
+#include "sync/watch.hpp"

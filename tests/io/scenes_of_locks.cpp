@@ -1,6 +1,7 @@
 #include "scenes.hpp"
 
 #include <array>
+#include <cstdint>
 #include <optional>
 #include <utility>
 
@@ -11,6 +12,7 @@
 #include <weir/sync/semaphore.hpp>
 #include <weir/sync/shared_mutex.hpp>
 #include <weir/sync/wait_group.hpp>
+#include <weir/sync/watch.hpp>
 
 // Locks, and what is counted.
 
@@ -184,6 +186,43 @@ class being_abandoned final : public scene {
   weir::oneshot_ends<int> ends_ = weir::make_oneshot<int>();
 };
 
+enum class watch_wait : std::uint8_t { changed, next, condition };
+
+class watching_a_value final : public scene {
+ public:
+  explicit watching_a_value(watch_wait how) : how_(how) {}
+  task<bool> attempt(cancellation_token token) override {
+    if (how_ == watch_wait::changed) {
+      auto r = co_await as_result(with_cancellation(token, observer_.changed()));
+      if (!completed(r)) co_return false;
+      expect(*r && value_.get() == 2, "nothing has changed");
+      co_return true;
+    }
+    if (how_ == watch_wait::next) {
+      auto r = co_await as_result(with_cancellation(token, observer_.next()));
+      if (!completed(r)) co_return false;
+      expect(*r == 2, "another value came");
+      co_return true;
+    }
+    const auto is_two = [](const int& n) { return n == 2; };
+    auto r = co_await as_result(with_cancellation(token, observer_.wait_for(is_two)));
+    if (!completed(r)) co_return false;
+    expect(*r == 2, "another value came");
+    co_return true;
+  }
+  void trigger() override { expect(value_.set(2), "it is closed"); }
+  task<> settle(bool completed) override {
+    expect(observer_.has_changed() == !completed, "the change is marked as seen and was not, or the other way round");
+    co_return;
+  }
+
+ private:
+  const watch_wait how_;
+  weir::watch<int> value_{1};
+  weir::watch_observer<int> observer_ = value_.observe();
+};
+
+constexpr const char* watch_row = "`watch_observer::changed()`, `next()`";
 constexpr const char* shared_mutex_row = "`shared_mutex::lock()`, `lock_shared()`";
 constexpr const char* zero_row = "`latch::wait()`, `wait_group::wait()`";
 
@@ -201,6 +240,10 @@ constexpr std::array kinds = {
                       true},
     kind_of_operation{"`oneshot_receiver::receive()`", "oneshot_receiver::receive", make_scene<receiving_once>, true},
     kind_of_operation{"`oneshot_sender::abandoned()`", "oneshot_sender::abandoned", make_scene<being_abandoned>, true},
+    kind_of_operation{watch_row, "watch_observer::changed", make_scene<watching_a_value, watch_wait::changed>, true},
+    kind_of_operation{watch_row, "watch_observer::next", make_scene<watching_a_value, watch_wait::next>, true},
+    kind_of_operation{"`watch_observer::wait_for(condition)`", "watch_observer::wait_for",
+                      make_scene<watching_a_value, watch_wait::condition>, true},
 };
 
 }  // namespace
