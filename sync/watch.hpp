@@ -210,8 +210,8 @@ class [[nodiscard]] watch_observer {
   T get_and_mark()
     requires std::copy_constructible<T>
   {
-    auto copy = [](const T& value) { return value; };
-    return with_and_mark(copy);
+    auto copied = [](const T& value) { return value; };
+    return with_and_mark(copied);
   }
   /// What `look(value)` returns, and the value is marked as seen: see watch::with().
   template <std::invocable<const T&> Look>

@@ -847,12 +847,12 @@ TEST_CASE("broadcast: blocking forms throw on a worker where they would have to 
 TEST_CASE("broadcast: sending and receiving allocate nothing once items lie where others have lain") {
   simulate([]() -> weir::task<> {
     broadcast<std::array<char, 100>> b(4, slow_subscriber::wait);
-    const std::array<char, 100> item{};
+    const std::array<char, 100> text{};
     std::uint64_t before = 0;
     auto sends = [&]() -> weir::task<> {
       for (int i = 0; i < 200; ++i) {
         if (i == 50) before = test::allocations();
-        const bool sent = co_await b.send(item);
+        const bool sent = co_await b.send(text);
         CHECK(sent);
       }
       CHECK(test::allocations() == before);
