@@ -11,6 +11,7 @@
 #include "endpoint.hpp"
 #include "operations/accept.hpp"
 #include "operations/connect.hpp"
+#include "operations/poll.hpp"
 #include "operations/receive.hpp"
 #include "operations/send.hpp"
 
@@ -49,6 +50,13 @@ class tcp_stream {
   [[nodiscard]] auto write_all(std::span<const std::byte> from) noexcept {
     return detail::send_all_operation(socket_.get(), from);
   }
+
+  /// Completes when there is something to read: bytes, the end of the stream, or an error, which the next read then
+  /// finds without waiting. Takes nothing. Any number of tasks may wait, beside a reader too. Cancelled: stops.
+  /// Selectable, unlike a read.
+  [[nodiscard]] auto readable() noexcept { return detail::readiness_operation::readable(socket_.get()); }
+  /// The same for writes: the kernel has room, or an error to tell.
+  [[nodiscard]] auto writable() noexcept { return detail::readiness_operation::writable(socket_.get()); }
 
   /// What the latest read or write moved, also when it failed or was stopped.
   [[nodiscard]] std::size_t bytes_read() const noexcept { return socket_ ? socket_.get()->bytes_read() : 0; }
@@ -112,6 +120,9 @@ class tcp_listener {
   /// descriptor left it fails with EMFILE, and would at once again: wait before the next try. Cancelled: a connection
   /// that had been accepted already is delivered. Allocates the descriptor's record only.
   [[nodiscard]] auto accept() noexcept { return detail::accept_operation(socket_.get()); }
+  /// Completes when there is a connection to accept, and leaves it there; another task may be faster to accept it.
+  /// Cancelled: stops. Selectable.
+  [[nodiscard]] auto readable() noexcept { return detail::readiness_operation::readable(socket_.get()); }
 
   /// Cancels waiting accepts (they fail with std::errc::operation_canceled) and closes. Idempotent.
   void close() noexcept { socket_.reset(); }

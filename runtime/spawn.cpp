@@ -58,21 +58,48 @@ void spawned_base::harvest_stopped() noexcept {
 
 void spawned_base::release() noexcept {
   leaf* found = link_.load(std::memory_order_acquire);
-  if (found == dropped()) {
-    free();
-    return;
+  for (;;) {
+    if (found == dropped()) {
+      free();
+      return;
+    }
+    if (is_case(found)) {
+      if (!link_.compare_exchange_strong(found, telling(), std::memory_order_acq_rel)) continue;
+      release_to_case(found);
+      return;
+    }
+    if (is_joiner(found) && joined_here_) {
+      link_.store(finished(), std::memory_order_release);
+      break;
+    }
+    if (link_.compare_exchange_strong(found, finished(), std::memory_order_acq_rel)) break;
   }
-  if (is_joiner(found) && joined_here_) {
-    link_.store(finished(), std::memory_order_release);
-  } else {
-    found = link_.exchange(finished(), std::memory_order_acq_rel);
+  // From here on the record is the handle's.
+  if (is_joiner(found)) found->complete_next();
+}
+
+void spawned_base::release_to_case(leaf* found) noexcept {
+  const case_link waiting = case_in(found);
+  const bool chosen = waiting.claim();
+  // Whoever takes the case back may go on, and the record is the handle's. A select that was claimed waits for more.
+  link_.store(finished(), std::memory_order_release);
+  if (chosen) waiting.in->fulfil(true);
+}
+
+bool spawned_base::wait_as_case(const case_link& waiting) noexcept {
+  leaf* found = link_.load(std::memory_order_acquire);
+  for (;;) {
+    if (found == finished()) return false;
+    if (found && found != withdrawn()) fatal("weir: two tasks join the same join_handle at once");
+    if (link_.compare_exchange_weak(found, value_of(waiting), std::memory_order_acq_rel)) return true;
   }
-  // From here on the record is the handle's, unless that has gone just before.
-  if (is_joiner(found)) {
-    found->complete_next();
-  } else if (found == dropped()) {
-    free();
-  }
+}
+
+void spawned_base::unwait_as_case(const case_link& waiting) noexcept {
+  leaf* found = value_of(waiting);
+  if (link_.compare_exchange_strong(found, nullptr, std::memory_order_acq_rel)) return;
+  backoff pause;
+  while (link_.load(std::memory_order_acquire) == telling()) pause.pause();
 }
 
 void spawned_base::cancel_from_handle() noexcept {

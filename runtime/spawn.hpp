@@ -11,6 +11,7 @@
 
 #include "detail/group_core.hpp"
 #include "detail/operation.hpp"
+#include "detail/selection.hpp"
 #include "task.hpp"
 
 namespace weir {
@@ -28,6 +29,9 @@ class join_operation;
 /// Both sides meet in one word, link_: who joins, and which side has gone. On the only worker of the task's runtime
 /// nobody else can change it meanwhile, and no locked instruction is needed: a handle is used by one thread at a time,
 /// and what a cancellation from elsewhere does there comes as a message.
+///
+/// A case of a select can be taken back at any time, and its frame may then go. So the task's end marks the word before
+/// it looks at a case, and whoever takes that back waits until the mark has gone.
 class spawned_base : public strand {
  public:
   [[nodiscard]] bool done() const noexcept { return link_.load(std::memory_order_acquire) == finished(); }
@@ -59,6 +63,10 @@ class spawned_base : public strand {
     link_.compare_exchange_strong(found, nullptr, std::memory_order_acq_rel);
     return wait_answer::withdrawn;
   }
+  /// Registers a case of a select, to be chosen when the task ends. False: it has ended.
+  bool wait_as_case(const case_link& waiting) noexcept;
+  /// When it returns, the task's end does not look at `waiting`, and will not.
+  void unwait_as_case(const case_link& waiting) noexcept;
   /// True: `waiting` was registered and will not be completed by the task's end.
   bool unwait(leaf& waiting) noexcept {
     leaf* found = &waiting;
@@ -87,11 +95,24 @@ class spawned_base : public strand {
   virtual void drop_call() noexcept {}
 
  private:
-  // Values of link_ that no leaf has.
+  // Values of link_ that no leaf has. A case of a select is its link's address with the lowest bit set.
   static leaf* finished() noexcept { return reinterpret_cast<leaf*>(std::uintptr_t{1}); }   // the task has ended
   static leaf* withdrawn() noexcept { return reinterpret_cast<leaf*>(std::uintptr_t{2}); }  // unwait() before wait()
   static leaf* dropped() noexcept { return reinterpret_cast<leaf*>(std::uintptr_t{3}); }    // the handle has gone
-  static bool is_joiner(const leaf* found) noexcept { return reinterpret_cast<std::uintptr_t>(found) > 3; }
+  static leaf* telling() noexcept { return reinterpret_cast<leaf*>(std::uintptr_t{4}); }    // the end looks at a case
+  static bool is_joiner(const leaf* found) noexcept { return reinterpret_cast<std::uintptr_t>(found) > 4; }
+  static bool is_case(const leaf* found) noexcept {
+    return is_joiner(found) && (reinterpret_cast<std::uintptr_t>(found) & 1) != 0;
+  }
+  static leaf* value_of(const case_link& waiting) noexcept {
+    return reinterpret_cast<leaf*>(reinterpret_cast<std::uintptr_t>(&waiting) | 1);
+  }
+  static const case_link& case_in(const leaf* found) noexcept {
+    return *reinterpret_cast<const case_link*>(reinterpret_cast<std::uintptr_t>(found) - 1);
+  }
+
+  /// The task has ended: tells the case of a select that waits for that, and then says that it has.
+  void release_to_case(leaf* found) noexcept;
 
   /// Task and handle have gone.
   void free() noexcept;
@@ -210,7 +231,7 @@ class [[nodiscard]] join_operation final : public operation_base, public leaf {
   ~join_operation() = default;
 
   bool ready(const await_context& context) noexcept {
-    if (!target_) fatal("weir: join() of an empty join_handle");
+    require_target();
     return target_->done() && may_complete_now(context);
   }
   std::coroutine_handle<> start(const await_context& context) noexcept {
@@ -242,12 +263,29 @@ class [[nodiscard]] join_operation final : public operation_base, public leaf {
   }
   [[nodiscard]] const char* name() const noexcept override { return "join"; }
 
+  // The selectable protocol.
+  bool try_commit() noexcept {
+    require_target();
+    return target_->done();
+  }
+  bool arm_case(case_link link) noexcept {
+    require_target();
+    in_select_ = link;
+    return target_->wait_as_case(in_select_);
+  }
+  void withdraw_case() noexcept { target_->unwait_as_case(in_select_); }
+  [[nodiscard]] const void* case_object() const noexcept { return nullptr; }
+
  private:
   void request_stop(cancellation_cause) noexcept override {
     if (target_->unwait(*this)) complete_stopped();
   }
+  void require_target() const noexcept {
+    if (!target_) fatal("weir: join() of an empty join_handle");
+  }
 
   spawned<T>* target_;
+  case_link in_select_;
 };
 
 }  // namespace detail
@@ -272,7 +310,8 @@ class join_handle {
   [[nodiscard]] bool done() const noexcept { return target_ && target_->done(); }
 
   /// Completes with the task's value, once; throws its exception; throws `cancelled` when it was stopped. Cancelled
-  /// while waiting: the task goes on. One joiner at a time. Allocates nothing.
+  /// while waiting: the task goes on. Selectable: when another case is chosen, the task goes on and can still be
+  /// joined. One joiner at a time. Allocates nothing.
   [[nodiscard]] detail::join_operation<T> join() noexcept { return detail::join_operation<T>(target_); }
 
   /// Asks the task to stop. Any thread.

@@ -47,6 +47,14 @@ detail::boundary::verdict task_group::stopped() noexcept {
 detail::promise_base* task_group::drained(detail::optional_guard<detail::spin_lock>& guard) noexcept {
   const waits who = waits_;
   detail::group_join_operation* const joiner = std::exchange(joiner_, nullptr);
+  if (who == waits::joiner && joiner->in_select_) {
+    // Under the lock: a case that is not chosen may be taken back as soon as that is free.
+    detail::selection& in = *joiner->in_select_.in;
+    const bool chosen = joiner->in_select_.claim();
+    guard.unlock();
+    if (chosen) in.fulfil(false);
+    return nullptr;
+  }
   guard.unlock();
   switch (who) {
     case waits::joiner:
@@ -102,14 +110,35 @@ std::coroutine_handle<> group_join_operation::start(const await_context& context
 
 void group_join_operation::request_stop(cancellation_cause) noexcept {
   optional_guard guard(group_.lock_, group_.shared_);
-  if (group_.joiner_ != this) {
+  if (!leave_group()) {
     withdrawn_ = true;  // it has been completed, or start() has still to look
     return;
   }
-  group_.joiner_ = nullptr;
-  group_.forget_notification();
   guard.unlock();
   complete_stopped();
+}
+
+bool group_join_operation::leave_group() noexcept {
+  if (group_.joiner_ != this) return false;
+  group_.joiner_ = nullptr;
+  group_.forget_notification();
+  return true;
+}
+
+bool group_join_operation::try_commit() noexcept { return group_.size() == 0; }
+
+bool group_join_operation::arm_case(case_link link) noexcept {
+  in_select_ = link;
+  const optional_guard guard(group_.lock_, group_.shared_);
+  group_.waits_ = task_group::waits::joiner;
+  if (group_.drained_or_notify_locked()) return false;
+  group_.joiner_ = this;
+  return true;
+}
+
+void group_join_operation::withdraw_case() noexcept {
+  const optional_guard guard(group_.lock_, group_.shared_);
+  static_cast<void>(leave_group());
 }
 
 }  // namespace detail

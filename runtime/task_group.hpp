@@ -8,6 +8,7 @@
 
 #include "detail/group_core.hpp"
 #include "detail/operation.hpp"
+#include "detail/selection.hpp"
 #include "spawn.hpp"
 #include "task.hpp"
 
@@ -34,11 +35,20 @@ class [[nodiscard]] group_join_operation final : public operation_base, public l
   }
   [[nodiscard]] const char* name() const noexcept override { return "task_group::join"; }
 
+  // The selectable protocol.
+  bool try_commit() noexcept;
+  bool arm_case(case_link link) noexcept;
+  void withdraw_case() noexcept;
+  [[nodiscard]] const void* case_object() const noexcept { return nullptr; }
+
  private:
   friend class weir::task_group;
   void request_stop(cancellation_cause) noexcept override;
+  /// Under the group's lock: waits no longer. False: it did not wait there.
+  bool leave_group() noexcept;
 
   task_group& group_;
+  case_link in_select_;
   bool withdrawn_ = false;  // guarded by the group's lock
 };
 
@@ -77,7 +87,8 @@ class task_group : private detail::group_core, private detail::boundary {
   [[nodiscard]] std::size_t failures() const noexcept { return group_core::failures(); }
 
   /// Completes when no child is left. For the body, at its end: then children may refer to the body's locals. Cancelled
-  /// while waiting: the children are cancelled too, being in the same group. Only the body may join.
+  /// while waiting: the children are cancelled too, being in the same group. Selectable: when another case is chosen,
+  /// the children go on. Only the body may join.
   [[nodiscard]] auto join() noexcept { return detail::group_join_operation(*this); }
 
  private:

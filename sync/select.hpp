@@ -48,27 +48,32 @@ std::array<select_case, sizeof...(Ops)> erase_cases(std::tuple<Ops...>& cases) n
       cases);
 }
 
+template <class... Ops>
+using select_core_for = std::conditional_t<(lingering<Ops> || ...), lingering_select_core, select_core>;
+
 template <bool ordered, class... Ops>
-class [[nodiscard]] select_operation final : public operation_base, public select_core {
+class [[nodiscard]] select_operation final : public operation_base, public select_core_for<Ops...> {
+  using core = select_core_for<Ops...>;
+
  public:
   using value_type = select_result<Ops...>;
 
   explicit select_operation(Ops&&... cases) : operations_(std::move(cases)...) {}
   select_operation(select_operation&& other) noexcept((std::is_nothrow_move_constructible_v<Ops> && ...))
-      : operation_base(), select_core(other), operations_(std::move(other.operations_)) {}
+      : operation_base(), core(other), operations_(std::move(other.operations_)) {}
   ~select_operation() = default;
 
   bool ready(const await_context& context) noexcept {
     cases_ = erase_cases(operations_);
-    return try_now(context, cases_.data(), cases_.size(), ordered);
+    return this->try_now(context, cases_.data(), cases_.size(), ordered);
   }
   std::coroutine_handle<> start(const await_context& context) noexcept {
-    wait(context);
+    this->wait(context);
     return std::noop_coroutine();
   }
-  value_type resume() { return take_case(operations_, conclude()); }
+  value_type resume() { return take_case(operations_, this->conclude()); }
   result<value_type> resume_result() noexcept {
-    const std::size_t index = conclude();
+    const std::size_t index = this->conclude();
     return capture<value_type>([this, index] { return take_case(operations_, index); });
   }
 
@@ -80,8 +85,9 @@ class [[nodiscard]] select_operation final : public operation_base, public selec
 template <class... Ops>
 constexpr bool check_cases() noexcept {
   static_assert((selectable<Ops> && ...),
-                "select takes sends, receives, permits, sleeps, ticks and events. A read or write is not selectable, "
-                "because one that was not chosen may have moved bytes: use when_any");
+                "select takes sends, receives, permits, sleeps, ticks, events, joins and the readiness of descriptors. "
+                "A read or write is not selectable, because one that was not chosen may have moved bytes: use when_any, "
+                "or readable(), writable() or poll() and then the read or write");
   return true;
 }
 
@@ -98,10 +104,14 @@ constexpr bool check_cases() noexcept {
 /// select_ordered. (Of sleeps with one deadline the first ends first, as anywhere.) A closed channel can always be had:
 /// its receive completes with nothing.
 ///
-/// Takes channel sends, receives and permits, sleeps, ticks, and events. What the chosen operation throws is thrown
+/// Takes channel sends, receives and permits, sleeps, ticks, events, joins of tasks and groups, and the readiness of
+/// streams, listeners and other descriptors (readable(), writable(), poll()). What the chosen operation throws is thrown
 /// here. Cancelled while waiting: all of them are withdrawn and it stops; if one had been chosen before, it completes
 /// with that. What the operations refer to must live until it has ended. Allocates nothing. O(n log n) for n
-/// operations.
+/// operations. Readiness that was not chosen is given back by the kernel before the select goes on: a turn of the
+/// worker; and each such case is asked for with a system call first.
+///
+///     auto chosen = co_await weir::select(worker.join(), stream.readable(), orders.receive());
 ///
 /// Select and its meaning: Hoare, "Communicating Sequential Processes", 1978; of several selects that meet, each
 /// commits by itself only while nobody can choose for it, so that no two claims have to be made at once.

@@ -1,5 +1,6 @@
 #include "epoll_reactor.hpp"
 
+#include <fcntl.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/syscall.h>
@@ -136,6 +137,7 @@ bool epoll_reactor::try_now(io_operation& operation, int& result) noexcept {
     if (!known->ready[direction_of(op)]) return false;
   }
   const int attempted = attempt(op, known);
+  if (attempted == -EAGAIN && op.needs() == readiness::foreign) return false;
   if (attempted == -EAGAIN && op.target()) {
     // It will be submitted next. Registered now, it is not attempted a second time there.
     if (!known) static_cast<void>(register_target(op));
@@ -153,6 +155,10 @@ void epoll_reactor::submit(io_operation& operation) noexcept {
   counters_.started.add();
   if (op.needs() == readiness::blocking) {
     submit_blocking(op);
+    return;
+  }
+  if (op.needs() == readiness::foreign) {
+    submit_foreign(op);
     return;
   }
   watch* known = find(op);
@@ -180,14 +186,66 @@ void epoll_reactor::submit_blocking(io_leaf& op) noexcept {
   if (!op.blocking()->begin(*this)) complete_later(op, -EAGAIN);
 }
 
+void epoll_reactor::submit_foreign(io_leaf& op) noexcept {
+  const int result = attempt(op, nullptr);
+  if (result != -EAGAIN) {
+    complete_later(op, result);
+    return;
+  }
+  foreign_watch& wanted = *op.foreign();
+  counters_.calls.add();
+  wanted.watched = ::fcntl(wanted.number, F_DUPFD_CLOEXEC, 0);
+  if (wanted.watched < 0) {
+    complete_later(op, -errno);
+    return;
+  }
+  const auto index = static_cast<std::size_t>(wanted.watched);
+  epoll_event event{};
+  event.events = wanted.events | EPOLLET;
+  event.data.u64 = tag_of(wanted.watched, 0);
+  int failed = 0;
+  try {
+    if (index >= watches_.size()) watches_.resize(index + 1);
+    counters_.calls.add();
+    // EEXIST: as in register_target().
+    if (epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, wanted.watched, &event) != 0 &&
+        (errno != EEXIST || epoll_ctl(epoll_.get(), EPOLL_CTL_MOD, wanted.watched, &event) != 0)) {
+      failed = -errno;
+    }
+  } catch (const std::bad_alloc&) {
+    failed = -ENOMEM;
+  }
+  if (failed != 0) {
+    static_cast<void>(::close(std::exchange(wanted.watched, -1)));
+    complete_later(op, failed);
+    return;
+  }
+  watches_[index] = watch{};
+  enqueue(watches_[index], op);
+}
+
+/// Not by closing the number alone: the registration is that of the open file, which others have, too.
+void epoll_reactor::stop_watching(foreign_watch& wanted) noexcept {
+  counters_.calls.add(2);
+  static_cast<void>(epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, wanted.watched, nullptr));
+  static_cast<void>(::close(wanted.watched));
+  watches_[static_cast<std::size_t>(wanted.watched)] = watch{};
+  wanted.watched = -1;
+  --waiting_;
+}
+
 void epoll_reactor::came_back(io_leaf& op, int result) noexcept { complete(op, result); }
 
 void epoll_reactor::cancel(io_operation& operation) noexcept {
   auto& op = static_cast<io_leaf&>(operation);
   switch (op.where) {
     case io_leaf::place::waiting:
-      unlink(*find(op), op);
-      --waiting_;
+      if (foreign_watch* const foreign = op.foreign()) {
+        stop_watching(*foreign);
+      } else {
+        unlink(*find(op), op);
+        --waiting_;
+      }
       complete_later(op, -ECANCELED);
       break;
     case io_leaf::place::offloaded:
@@ -310,6 +368,10 @@ void epoll_reactor::handle(std::uint64_t tag, std::uint32_t events) noexcept {
   // a registration survives its descriptor when the open file has another number or process.
   watch& at = watches_[number];
   if (tag_of(static_cast<int>(number), at.serial) != tag) return;
+  if (at.serial == 0) {
+    handle_foreign(at);
+    return;
+  }
   at.short_is_empty = (events & more_than_data) == 0;
   const bool claimed = at.waiting[reading] || at.waiting[writing];
   if ((events & makes_readable) != 0) {
@@ -328,6 +390,15 @@ void epoll_reactor::handle(std::uint64_t tag, std::uint32_t events) noexcept {
     static_cast<void>(::syscall(SYS_epoll_ctl, epoll_.get(), EPOLL_CTL_DEL, number, nullptr));
     at = watch{};
   }
+}
+
+void epoll_reactor::handle_foreign(watch& at) noexcept {
+  io_leaf* const op = at.waiting[reading];
+  if (!op) return;
+  const int result = attempt(*op, nullptr);
+  if (result == -EAGAIN) return;
+  stop_watching(*op->foreign());
+  complete_later(*op, result);
 }
 
 void epoll_reactor::serve(watch& at, direction which) noexcept {

@@ -14,6 +14,9 @@ namespace weir::detail {
 /// descriptor is registered once, edge-triggered, when something has to wait for it; what blocks goes to the offload
 /// pool. Used by its own thread only, except wake().
 ///
+/// Of a descriptor that is not weir's nobody tells when it is closed, and somebody else may have it registered by the
+/// same number. So each operation that waits for one watches it by a number of its own, until it has ended.
+///
 /// A request-response server spends two system calls for a request, and one more for a batch of them: what is known not
 /// to be ready is not asked.
 class epoll_reactor final : public reactor, private blocking_host {
@@ -38,7 +41,7 @@ class epoll_reactor final : public reactor, private blocking_host {
   /// What is known of the descriptor that has a number. It begins with the descriptor's registration; operations wait
   /// only while their direction is not ready.
   struct watch {
-    std::uint32_t serial = 0;           // of the registered descriptor, 0: none
+    std::uint32_t serial = 0;           // of the registered descriptor, 0: none, or a number that is our own
     std::array<bool, 2> ready{};        // by direction: an attempt may succeed
     bool short_is_empty = true;         // see attempt()
     std::uint8_t unclaimed = 0;         // events in a row that nobody here had waited for
@@ -59,12 +62,15 @@ class epoll_reactor final : public reactor, private blocking_host {
   };
 
   static direction direction_of(const io_leaf& op) noexcept {
-    return op.needs() == readiness::input ? reading : writing;
+    return op.needs() == readiness::output ? writing : reading;
   }
   watch* find(const io_leaf& op) noexcept;
   int register_target(const io_leaf& op) noexcept;
   int attempt(io_leaf& op, watch* known) noexcept;
   void submit_blocking(io_leaf& op) noexcept;
+  void submit_foreign(io_leaf& op) noexcept;
+  void stop_watching(foreign_watch& watch) noexcept;
+  void handle_foreign(watch& at) noexcept;
   void came_back(io_leaf& op, int result) noexcept override;
 
   void enqueue(watch& at, io_leaf& op) noexcept;

@@ -85,11 +85,26 @@ int io_leaf::leave(int result) noexcept {
   descriptor_ = nullptr;
   // Closing has shut the socket down: the end of the stream, or the error, is our own doing.
   if (socket && (result < 0 || (result == 0 && use() == io_use::reading))) return -ECANCELED;
+  if (use() == io_use::watching) return -ECANCELED;
   return result;
 }
 
 void io_leaf::take_delivery() noexcept {
   if ((asked_.load(std::memory_order_acquire) & posted) != 0 && !delivered_) drain_inbox();
+}
+
+void io_leaf::start_as_case() noexcept {
+  as_case_ = true;
+  owner_ = current_worker();
+  if (const int failed = enter(*current_environment()); failed != 0) {
+    complete_with(failed);
+    return;
+  }
+  submit();
+}
+
+void io_leaf::withdraw_as_case() noexcept {
+  if (as_case_) ask(for_stop);
 }
 
 void io_leaf::submit() noexcept { owner_->io().submit(*this); }
@@ -111,7 +126,7 @@ void io_leaf::completed(int result, std::uint32_t) noexcept {
   if (stop()) stop()->disarm(*this);
   take_delivery();
   if (ended_early(result)) {
-    if ((asked_.load(std::memory_order_acquire) & for_stop) != 0) {
+    if ((asked_.load(std::memory_order_acquire) & for_stop) != 0 && !as_case_) {
       complete_stopped();
       return;
     }
@@ -123,6 +138,11 @@ void io_leaf::completed(int result, std::uint32_t) noexcept {
 void io_leaf::complete_with(int result) noexcept {
   result_ = result;
   if (result < 0) keep_name();
+  if (as_case_) {
+    as_case_ = false;
+    end_as_case();
+    return;
+  }
   complete();
 }
 

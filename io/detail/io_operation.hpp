@@ -26,6 +26,14 @@ enum class readiness : std::uint8_t {
   input,     ///< the descriptor can be read from, or accepted from
   output,    ///< it can be written to, or is connected
   blocking,  ///< it is never "ready": attempt() blocks and belongs to the offload pool (files, names)
+  foreign,   ///< a descriptor that is not weir's is as foreign() says: it is watched for this operation alone
+};
+
+/// What an operation waits for at a descriptor that is not weir's.
+struct foreign_watch {
+  int number;
+  std::uint32_t events;  // as those of poll(2), which are those of epoll
+  int watched = -1;      // the readiness reactor's: by which number it watches
 };
 
 /// An I/O leaf. It lives in the awaiting frame and is shown to the kernel there, so the frame is neither resumed nor
@@ -47,6 +55,8 @@ class io_leaf : public leaf, public io_operation, public list_hook {
   [[nodiscard]] virtual readiness needs() const noexcept = 0;
   /// Its way to the offload pool and back, for those that need `blocking`.
   [[nodiscard]] virtual blocking_step* blocking() noexcept { return nullptr; }
+  /// For those that need `foreign`.
+  [[nodiscard]] virtual foreign_watch* foreign() noexcept { return nullptr; }
   [[nodiscard]] virtual io_use use() const noexcept = 0;
   /// Whether an attempt that moved `result` bytes has seen the last of what was ready: true only where less than was
   /// asked for proves that, as on TCP streams. (A unix socket also stops short at passed descriptors.)
@@ -88,6 +98,14 @@ class io_leaf : public leaf, public io_operation, public list_hook {
   /// In place of try_io when there is nothing to do.
   bool finish_empty(const await_context& context) noexcept { return finish_empty_in(*context.env); }
   void start_io(const await_context& context) noexcept;
+
+  /// In place of both, for a case of a select, on the worker whose task waits: no frame is suspended in it, and
+  /// end_as_case() is called instead of completing, once, from here or from the reactor.
+  void start_as_case() noexcept;
+  /// Asks for an early end of that, on the same worker. Nothing when it has ended.
+  void withdraw_as_case() noexcept;
+  /// It has ended with result(), and may be gone when this returns.
+  virtual void end_as_case() noexcept {}
 
   /// A completion is here. True: it was a part, submit again for the rest (prepare() and attempt() now speak of that).
   virtual bool goes_on(int /*result*/) noexcept { return false; }
@@ -144,6 +162,7 @@ class io_leaf : public leaf, public io_operation, public list_hook {
   bool delivered_ : 1 = false;
   bool entered_ : 1 = false;  // it is among its descriptor's operations
   bool empty_ : 1 = false;    // there is nothing to do
+  bool as_case_ : 1 = false;  // start_as_case() was called, and it has not ended
   int result_ = 0;
 };
 

@@ -107,6 +107,8 @@ void simulated_kernel::release(int number) noexcept {
   objects_[index] = nullptr;
   first_free_ = std::min(first_free_, index);
   --open_;
+  // Operations of streams have ended before; who waits for a lent number hears that it has gone.
+  touch(object);
   object->close();
 }
 

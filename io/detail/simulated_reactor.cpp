@@ -14,8 +14,15 @@ namespace {
 // Of what could complete now: how much is left for a later turn, so that others come in between.
 constexpr double left_for_later = 0.25;
 
-bool is_real(const io_leaf& op) noexcept {
-  return op.target() && !simulated_kernel::is_simulated(op.target()->number());
+/// What it waits for, or -1.
+int number_of(io_leaf& op) noexcept {
+  const foreign_watch* const foreign = op.foreign();
+  return foreign ? foreign->number : op.fd();
+}
+
+bool is_real(io_leaf& op) noexcept {
+  const int number = number_of(op);
+  return number >= 0 && !simulated_kernel::is_simulated(number);
 }
 
 std::uint64_t hash_of(std::string_view text) noexcept {  // FNV-1a
@@ -24,10 +31,10 @@ std::uint64_t hash_of(std::string_view text) noexcept {  // FNV-1a
   return hash;
 }
 
-void note(simulated_kernel& kernel, const io_leaf& op, int result) noexcept {
+void note(simulated_kernel& kernel, io_leaf& op, int result) noexcept {
   run_trace& trace = kernel.trace();
   trace.note(run_trace::step::completion, hash_of(op.name()));
-  trace.note(run_trace::step::completion, simulated_kernel::index_of(op.fd()));
+  trace.note(run_trace::step::completion, simulated_kernel::index_of(number_of(op)));
   // A new descriptor counts by what it is in this simulation.
   trace.note(run_trace::step::completion, simulated_kernel::is_simulated(result) ? simulated_kernel::index_of(result)
                                                                                  : static_cast<std::uint64_t>(result));
@@ -71,7 +78,7 @@ void simulated_reactor::submit(io_operation& operation) noexcept {
                      [this, ticket] { finish_busy(ticket); });
     return;
   }
-  const std::shared_ptr<simulated_object> object = kernel_.at(op.fd());
+  const std::shared_ptr<simulated_object> object = kernel_.at(number_of(op));
   if (!object) {
     complete_later(op, -EBADF);
     return;
@@ -94,7 +101,8 @@ void simulated_reactor::cancel(io_operation& operation) noexcept {
   switch (op.where) {
     case io_leaf::place::waiting:
       op.cancel_submitted = true;
-      kernel_.touch(kernel_.at(op.fd()));
+      // Without its object it is about to hear that the number has gone.
+      if (const auto object = kernel_.at(number_of(op))) kernel_.touch(object);
       break;
     case io_leaf::place::offloaded:
       // What a disk has begun is not ended early.

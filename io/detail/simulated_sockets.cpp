@@ -1,6 +1,7 @@
 #include "simulated_sockets.hpp"
 
 #include <netinet/in.h>
+#include <poll.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -537,6 +538,42 @@ int simulated_sockets::send(int number, std::span<const std::byte> from) {
     to->stream.insert(to->stream.end(), from.begin(), from.begin() + static_cast<std::ptrdiff_t>(size));
   send_part(*at, size);
   return static_cast<int>(size);
+}
+
+int simulated_sockets::poll(int number, std::uint32_t events) {
+  if (!kernel_.at(number)) return -EBADF;
+  const socket at = kernel_.find<simulated_socket>(number);
+  std::uint32_t holds = 0;
+  const auto add = [&holds](bool is_so, std::uint32_t what) {
+    if (is_so) holds |= what;
+  };
+  if (!at) {
+    holds = POLLIN | POLLOUT;  // files never wait
+  } else {
+    switch (at->at) {
+      case stage::listening:
+        add(!at->queue.empty(), POLLIN);
+        break;
+      case stage::connected:
+        add(at->unread() != 0 || at->ended || at->read_shut, POLLIN);
+        add(at->ended || at->read_shut, POLLRDHUP);
+        add(at->room != 0 || at->write_shut, POLLOUT);
+        add(at->broken || at->error != 0, POLLIN | POLLOUT | POLLRDHUP | POLLHUP);
+        add(at->ended && at->write_shut, POLLHUP);
+        add(at->error != 0, POLLERR);
+        break;
+      case stage::connecting:
+        break;
+      case stage::failed:
+        holds = POLLIN | POLLOUT | POLLERR | POLLHUP;
+        break;
+      default:
+        holds = POLLOUT | POLLHUP;
+        break;
+    }
+  }
+  holds &= events | POLLERR | POLLHUP;
+  return holds != 0 ? static_cast<int>(holds) : -EAGAIN;
 }
 
 }  // namespace weir::detail

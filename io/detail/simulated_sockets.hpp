@@ -39,6 +39,8 @@ class simulated_sockets {
   int connect(int number, const endpoint& peer);
   int receive(int number, std::span<std::byte> into);
   int send(int number, std::span<const std::byte> from);
+  /// Which of `events` hold, and what poll(2) tells unasked; -EAGAIN when nothing does.
+  int poll(int number, std::uint32_t events);
 
  private:
   friend class simulated_socket;

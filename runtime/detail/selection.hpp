@@ -26,6 +26,17 @@
 // A select commits a case by itself only when none of its cases is armed. So nobody ever has to claim two selections at
 // once, and two selects that meet cannot wait for one another. Should a case become available while the others are
 // being armed, it is first taken back from everywhere, and tries again.
+//
+// A case may need time to be withdrawn, because the kernel has it. Such an operation says
+//
+//   static constexpr bool lingers = true;
+//
+// and is armed last, by the worker whose task waits. There arm_case always waits: what it finds at once, an error say,
+// it claims for itself. withdraw_case is called once on the same worker and only asks for an early end. For each
+// arm_case there is one call of selection::case_ended(), on that worker too, maybe from inside arm_case and
+// withdraw_case: it is the operation's last word, after which it is not touched by anybody but its select. Where it
+// claims the selection, it calls fulfil() before that; such a selection may be touched until case_ended(). The select
+// goes on, or stops, when all of its lingering cases have ended.
 
 namespace weir::detail {
 
@@ -56,6 +67,9 @@ class selection {
   void fulfil(bool next) noexcept {
     if ((word_.fetch_or(fulfilled, std::memory_order_acq_rel) & armed) != 0) go_on(next);
   }
+
+  /// A case that lingers has come to its end. Not to be touched by it afterwards.
+  virtual void case_ended() noexcept {}
 
   /// Nobody can be given anything through this any more.
   [[nodiscard]] bool is_decided() const noexcept { return (word_.load(std::memory_order_acquire) & decided) != 0; }
@@ -125,5 +139,9 @@ concept selectable = operation<Op> && requires(std::remove_cvref_t<Op>& op, case
   { op.withdraw_case() } noexcept;
   { op.case_object() } noexcept -> std::same_as<const void*>;
 };
+
+/// Its withdrawal takes time.
+template <class Op>
+concept lingering = selectable<Op> && requires { requires std::remove_cvref_t<Op>::lingers; };
 
 }  // namespace weir::detail

@@ -31,30 +31,34 @@ bool select_core::try_now(const await_context& context, select_case* cases, std:
   return chosen_ != no_case;
 }
 
-void select_core::wait(const await_context& context) noexcept {
-  if (!begin(context)) return;
+bool select_core::arm_brief(std::size_t brief) noexcept {
   for (;;) {
+    if (brief != count_) std::partition(cases_, cases_ + count_, [](const auto& one) { return !one.of->lingers; });
     // Two selects that have objects in common come to them in the same order: the second one finds the first there, and
     // only the second has to take itself back.
-    std::sort(cases_, cases_ + count_, [](const auto& a, const auto& b) {
+    std::sort(cases_, cases_ + brief, [](const auto& a, const auto& b) {
       const void* const first = a.of->object(a.operation);
       const void* const second = b.of->object(b.operation);
       return first == second ? a.index < b.index : std::less<>()(first, second);
     });
-    while (armed_ < count_ && cases_[armed_].of->arm(cases_[armed_].operation, {this, cases_[armed_].index})) ++armed_;
-    if (armed_ == count_ || !take_back()) break;
+    while (armed_ < brief && cases_[armed_].of->arm(cases_[armed_].operation, {this, cases_[armed_].index})) ++armed_;
+    if (armed_ == brief || !take_back()) return true;
     // A case can be had. Nobody can choose another one now, so it may be committed, or another one in its place.
     withdraw_armed();
     chosen_ = commit_one(cases_, count_, ordered_);
     if (chosen_ != no_case) {
       complete();
-      return;
+      return false;
     }
     if (!open_again()) {
       complete_stopped();
-      return;
+      return false;
     }
   }
+}
+
+void select_core::wait(const await_context& context) noexcept {
+  if (!begin(context) || !arm_brief(count_)) return;
   switch (finish_arming()) {
     case armed_outcome::waiting:
       return;
@@ -90,6 +94,67 @@ void select_core::request_stop(cancellation_cause) noexcept {
   if (!decide_stop()) return;
   withdraw_armed();
   complete_stopped();
+}
+
+// ---- with cases that linger
+
+void lingering_select_core::wait(const await_context& context) noexcept {
+  brief_ = static_cast<std::size_t>(
+      std::count_if(cases_, cases_ + count_, [](const auto& one) { return !one.of->lingers; }));
+  if (!begin(context) || !arm_brief(brief_)) return;
+  owner_ = current_worker();
+  // Their order is theirs alone: nobody else waits at what they wait at.
+  while (brief_ + asked_for_ < count_ && !is_decided()) {
+    const select_case& next = cases_[brief_ + asked_for_];
+    ++asked_for_;
+    ++pending_;
+    static_cast<void>(next.of->arm(next.operation, {this, next.index}));
+  }
+  switch (finish_arming()) {
+    case armed_outcome::waiting:
+      return;
+    case armed_outcome::fulfilled:
+      withdraw_lingering();
+      return;
+    case armed_outcome::stopped:
+      withdraw_armed();
+      stopping_ = true;
+      withdraw_lingering();
+      return;
+  }
+}
+
+void lingering_select_core::go_on(bool) noexcept { end(); }
+
+void lingering_select_core::request_stop(cancellation_cause) noexcept {
+  if (!decide_stop()) return;
+  withdraw_armed();
+  stopping_ = true;
+  end();
+}
+
+void lingering_select_core::end() noexcept {
+  if (current_worker() == owner_) {
+    withdraw_lingering();
+  } else {
+    post(*owner_, *this);
+  }
+}
+
+void lingering_select_core::withdraw_lingering() noexcept {
+  ending_ = true;
+  ++pending_;  // ourselves, who are not through
+  for (std::size_t i = 0; i < asked_for_; ++i) cases_[brief_ + i].of->withdraw(cases_[brief_ + i].operation);
+  case_ended();
+}
+
+void lingering_select_core::case_ended() noexcept {
+  if (--pending_ != 0 || !ending_) return;
+  if (stopping_) {
+    complete_stopped();
+  } else {
+    complete();
+  }
 }
 
 }  // namespace weir::detail
