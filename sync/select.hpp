@@ -84,10 +84,11 @@ class [[nodiscard]] select_operation final : public operation_base, public selec
 
 template <class... Ops>
 constexpr bool check_cases() noexcept {
-  static_assert((selectable<Ops> && ...),
-                "select takes sends, receives, permits, sleeps, ticks, events, joins and the readiness of descriptors. "
-                "A read or write is not selectable, because one that was not chosen may have moved bytes: use when_any, "
-                "or readable(), writable() or poll() and then the read or write");
+  static_assert(
+      (selectable<Ops> && ...),
+      "select takes sends, receives, permits, sleeps, ticks, events, joins and the readiness of descriptors. "
+      "A read or write is not selectable, because one that was not chosen may have moved bytes: use when_any, "
+      "or readable(), writable() or poll() and then the read or write");
   return true;
 }
 
@@ -105,9 +106,9 @@ constexpr bool check_cases() noexcept {
 /// its receive completes with nothing.
 ///
 /// Takes channel sends, receives and permits, sleeps, ticks, events, joins of tasks and groups, and the readiness of
-/// streams, listeners and other descriptors (readable(), writable(), poll()). What the chosen operation throws is thrown
-/// here. Cancelled while waiting: all of them are withdrawn and it stops; if one had been chosen before, it completes
-/// with that. What the operations refer to must live until it has ended. Allocates nothing. O(n log n) for n
+/// streams, listeners and other descriptors (readable(), writable(), poll()). What the chosen operation throws is
+/// thrown here. Cancelled while waiting: all of them are withdrawn and it stops; if one had been chosen before, it
+/// completes with that. What the operations refer to must live until it has ended. Allocates nothing. O(n log n) for n
 /// operations. Readiness that was not chosen is given back by the kernel before the select goes on: a turn of the
 /// worker; and each such case is asked for with a system call first.
 ///

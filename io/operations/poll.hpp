@@ -7,8 +7,8 @@
 
 namespace weir::detail {
 
-/// Waits until a descriptor is ready, and moves nothing: one of weir's, or a number that is not. What is ready may be an
-/// error or the end, too.
+/// Waits until a descriptor is ready, and moves nothing: one of weir's, or a number that is not. What is ready may be
+/// an error or the end, too.
 class poll_leaf : public io_leaf {
  public:
   // The selectable protocol. The kernel may have it: see there.

@@ -70,7 +70,8 @@ class select_core : public leaf, protected selection {
 };
 
 /// The same for a select some of whose cases linger. They are armed last, by a worker that from then on does all that
-/// concerns them; whoever decides elsewhere tells it by a message. Nothing of the select goes on before they have ended.
+/// concerns them; whoever decides elsewhere tells it by a message. Nothing of the select goes on before they have
+/// ended.
 class lingering_select_core : public select_core, private message {
  protected:
   lingering_select_core() = default;
@@ -89,13 +90,13 @@ class lingering_select_core : public select_core, private message {
   /// The same on the owner's thread. The select may be gone afterwards.
   void withdraw_lingering() noexcept;
 
-  worker* owner_ = nullptr;   // who has armed the lingering cases
-  bool stopping_ = false;     // what was decided is the stop
+  worker* owner_ = nullptr;  // who has armed the lingering cases
+  bool stopping_ = false;    // what was decided is the stop
   // The owner's.
-  bool ending_ = false;       // the lingering cases have been asked to end
-  std::size_t brief_ = 0;     // cases that do not linger: the first so many
-  std::size_t asked_for_ = 0; // lingering cases that have been armed
-  std::size_t pending_ = 0;   // of those, the ones that have not ended
+  bool ending_ = false;        // the lingering cases have been asked to end
+  std::size_t brief_ = 0;      // cases that do not linger: the first so many
+  std::size_t asked_for_ = 0;  // lingering cases that have been armed
+  std::size_t pending_ = 0;    // of those, the ones that have not ended
 };
 
 }  // namespace weir::detail

@@ -87,7 +87,14 @@ task<std::size_t> fill(tcp_stream& to) {
   }
 }
 
-/// Both ends in the library, on real sockets or simulated ones.
+/// On one worker, for a body that closes the connection or gives it away.
+template <class... Args>
+void with_connection(task<> (*body)(connection&, Args...), Args... args) {
+  const test::no_descriptor_leaks none;
+  connection c = connect_pair();
+  weir::run(body(c, args...), {.workers = 1});
+}
+
 template <class F>
 void for_seeds(F main, std::uint64_t seeds = 30) {
   const auto checked = [&](weir::simulation& world) -> task<> {
@@ -125,24 +132,25 @@ TEST_CASE("readable completes when there are bytes, and takes none") {
 
 TEST_CASE("readable completes at the end of the stream and for an error, which the read then finds") {
   for (const bool reset : {false, true}) {
-    connection c = connect_pair();
-    run_checked([](connection& c, bool reset) -> task<> {
-      auto ends = [&]() -> task<> {
-        co_await settle_down();
-        if (reset) {
-          c.peer.reset();
-        } else {
-          c.peer.close();
-        }
-      };
-      join_handle<> ender = weir::spawn(ends);
-      co_await with_timeout(10s, c.stream.readable());
-      std::array<std::byte, 5> into{};
-      const auto read = co_await as_result(c.stream.read_some(into));
-      CHECK(read.has_value() != reset);
-      if (!reset) CHECK(*read == 0);
-      co_await ender.join();
-    }(c, reset));
+    with_connection(
+        +[](connection& c, bool reset) -> task<> {
+          auto ends = [&]() -> task<> {
+            co_await settle_down();
+            if (reset) {
+              c.peer.reset();
+            } else {
+              c.peer.close();
+            }
+          };
+          join_handle<> ender = weir::spawn(ends);
+          co_await with_timeout(10s, c.stream.readable());
+          std::array<std::byte, 5> into{};
+          const auto read = co_await as_result(c.stream.read_some(into));
+          CHECK(read.has_value() != reset);
+          if (!reset) CHECK(*read == 0);
+          co_await ender.join();
+        },
+        reset);
   }
 }
 
@@ -278,28 +286,29 @@ TEST_CASE("what cannot be waited for is told in a sentence") {
 
 TEST_CASE("closing the stream ends those who wait for it, alone and in a select") {
   for (const bool in_select : {false, true}) {
-    connection c = connect_pair();
-    run_checked([](connection& c, bool in_select) -> task<> {
-      channel<int> nobody(0);
-      auto waits = [&]() -> task<> {
-        if (in_select) {
-          static_cast<void>(co_await select(nobody.receive(), c.stream.readable(), weir::sleep_for(1h)));
-        } else {
-          co_await c.stream.readable();
-        }
-      };
-      join_handle<> waiter = weir::spawn(waits);
-      co_await settle_down();
-      CHECK(!waiter.done());
-      const int number = c.stream.native_handle();
-      c.stream.close();
-      const auto ended = co_await as_result(with_timeout(10s, waiter.join()));
-      CHECK(ended.error() == std::errc::operation_canceled);
-      CHECK(sentence_of(ended).find("poll ") == 0);
-      CHECK(test::is_free(number));
-      CHECK(c.peer.at_end());
-      CHECK(!nobody.try_send(1));
-    }(c, in_select));
+    with_connection(
+        +[](connection& c, bool in_select) -> task<> {
+          channel<int> nobody(0);
+          auto waits = [&]() -> task<> {
+            if (in_select) {
+              static_cast<void>(co_await select(nobody.receive(), c.stream.readable(), weir::sleep_for(1h)));
+            } else {
+              co_await c.stream.readable();
+            }
+          };
+          join_handle<> waiter = weir::spawn(waits);
+          co_await settle_down();
+          CHECK(!waiter.done());
+          const int number = c.stream.native_handle();
+          c.stream.close();
+          const auto ended = co_await as_result(with_timeout(10s, waiter.join()));
+          CHECK(ended.error() == std::errc::operation_canceled);
+          CHECK(sentence_of(ended).find("poll ") == 0);
+          CHECK(test::is_free(number));
+          CHECK(c.peer.at_end());
+          CHECK(!nobody.try_send(1));
+        },
+        in_select);
   }
 }
 
@@ -329,31 +338,33 @@ TEST_CASE("select: readiness that is there is chosen without waiting, fairly, an
 
 TEST_CASE("select: readiness, a channel and a timeout, whichever comes first; the others leave no trace") {
   for (int which = 0; which < 4; ++which) {
-    connection c = connect_pair();
-    run_checked([](connection& c, int which) -> task<> {
-      channel<int> messages(0);
-      const count foreign;
-      auto triggers = [&]() -> task<> {
-        co_await settle_down();
-        if (which == 0) c.peer.send(word);
-        if (which == 1 && !messages.try_send(9)) throw std::runtime_error("nobody waits");
-        if (which == 2) foreign.raise();
-      };
-      join_handle<> trigger = weir::spawn(triggers);
-      const auto chosen = co_await select(c.stream.readable(), messages.receive(), weir::poll(foreign.number(), POLLIN),
-                                          weir::sleep_for(which == 3 ? 20ms : weir::duration(1h)));
-      CHECK(chosen.index() == static_cast<std::size_t>(which));
-      if (which == 1) CHECK(chosen.get<1>() == 9);
-      if (which == 2) CHECK(chosen.get<2>() == POLLIN);
-      co_await trigger.join();
-      CHECK(!messages.try_send(1));
-      CHECK(!messages.try_receive());
-      // Nothing of it is in flight, or the number could not be given back.
-      const int number = c.stream.release();
-      tcp_stream again = tcp_stream::adopt(number);
-      if (which != 0) c.peer.send(word);
-      co_await read_word(again);
-    }(c, which));
+    with_connection(
+        +[](connection& c, int which) -> task<> {
+          channel<int> messages(0);
+          const count foreign;
+          auto triggers = [&]() -> task<> {
+            co_await settle_down();
+            if (which == 0) c.peer.send(word);
+            if (which == 1 && !messages.try_send(9)) throw std::runtime_error("nobody waits");
+            if (which == 2) foreign.raise();
+          };
+          join_handle<> trigger = weir::spawn(triggers);
+          const auto chosen =
+              co_await select(c.stream.readable(), messages.receive(), weir::poll(foreign.number(), POLLIN),
+                              weir::sleep_for(which == 3 ? 20ms : weir::duration(1h)));
+          CHECK(chosen.index() == static_cast<std::size_t>(which));
+          if (which == 1) CHECK(chosen.get<1>() == 9);
+          if (which == 2) CHECK(chosen.get<2>() == POLLIN);
+          co_await trigger.join();
+          CHECK(!messages.try_send(1));
+          CHECK(!messages.try_receive());
+          // Nothing of it is in flight, or the number could not be given back.
+          const int number = c.stream.release();
+          tcp_stream again = tcp_stream::adopt(number);
+          if (which != 0) c.peer.send(word);
+          co_await read_word(again);
+        },
+        which);
   }
 }
 
@@ -412,7 +423,8 @@ TEST_CASE("select: cancelled at every moment, nothing stays behind") {
       const count foreign;
       bool chosen = false;
       auto waits = [&]() -> task<> {
-        static_cast<void>(co_await select(c.stream.readable(), messages.receive(), weir::poll(foreign.number(), POLLIN)));
+        static_cast<void>(
+            co_await select(c.stream.readable(), messages.receive(), weir::poll(foreign.number(), POLLIN)));
         chosen = true;
       };
       join_handle<> waiter = weir::spawn(waits);
@@ -434,7 +446,7 @@ TEST_CASE("select: cancelled at every moment, nothing stays behind") {
 }
 
 TEST_CASE("select: readiness races with a channel and a stop on other threads") {
-  constexpr int rounds = test::scaled(2'000, 250);
+  static constexpr int rounds = test::scaled(4'000, 250);
   const test::watchdog dog;
   test::other_thread other;
   for (const unsigned workers : {1U, 3U}) {
@@ -455,13 +467,13 @@ TEST_CASE("select: readiness races with a channel and a stop on other threads") 
             });
             if (i % 2 == 0) c.peer.send(word);
             const auto got = co_await as_result(weir::with_cancellation(
-                source.token(),
-                select(c.stream.readable(), messages.receive(), weir::poll(foreign.number(), POLLIN))));
+                source.token(), select(c.stream.readable(), messages.receive(), weir::poll(foreign.number(), POLLIN))));
             other.end();
             ++chosen[got.has_value() ? got->index() : 3];
             // What was not chosen is where it was.
             const bool received = got.has_value() && got->index() == 1;
-            if (i % 3 != 1 && messages.try_receive().has_value() == received) throw std::runtime_error("an item was lost");
+            if (i % 3 != 1 && messages.try_receive().has_value() == received)
+              throw std::runtime_error("an item was lost");
             if (i % 3 != 2 && !foreign.clear()) throw std::runtime_error("the count was read");
             if (i % 2 == 0) co_await read_word(c.stream);
           }
@@ -475,7 +487,7 @@ TEST_CASE("select: readiness races with a channel and a stop on other threads") 
 
 TEST_CASE("select: many tasks on several workers wait for readiness and for one another") {
   constexpr int pairs = 8;
-  constexpr int rounds = test::scaled(400, 60);
+  static constexpr int rounds = test::scaled(400, 60);
   const test::watchdog dog;
   test::watchdog::watch("many tasks select readiness");
   run_checked(
@@ -524,9 +536,7 @@ TEST_CASE("select: many tasks on several workers wait for readiness and for one 
 TEST_CASE("simulated: readiness as on real sockets, alone and in select") {
   for_seeds([]() -> task<> {
     auto listener = tcp_listener::bind(endpoint::loopback(0));
-    auto connects = [&]() -> task<tcp_stream> {
-      co_return co_await tcp_stream::connect(listener.local_endpoint());
-    };
+    auto connects = [&]() -> task<tcp_stream> { co_return co_await tcp_stream::connect(listener.local_endpoint()); };
     auto connecting = weir::spawn(connects);
     co_await listener.readable();
     tcp_stream server = co_await listener.accept();

@@ -1,4 +1,6 @@
 #include <fcntl.h>
+#include <poll.h>
+#include <sys/eventfd.h>
 #include <unistd.h>
 
 #include <array>
@@ -10,8 +12,11 @@
 #include <weir/io/copy.hpp>
 #include <weir/io/file.hpp>
 #include <weir/io/lines.hpp>
+#include <weir/io/poll.hpp>
 #include <weir/io/read_exactly.hpp>
 #include <weir/io/write_all.hpp>
+#include <weir/sync/channel.hpp>
+#include <weir/sync/select.hpp>
 
 #include "guarded_buffer.hpp"
 #include "scene_parts.hpp"
@@ -338,6 +343,124 @@ class writing_into_a_pipe final : public scene {
   std::size_t total_ = 0;
 };
 
+// ---- readiness
+
+enum class awaited : std::uint8_t { alone, case_of_select };
+
+class waiting_to_read final : public receiving {
+ public:
+  explicit waiting_to_read(awaited how) : receiving(0), how_(how) {}
+  task<bool> attempt(cancellation_token token) override {
+    if (how_ == awaited::alone) {
+      auto r = co_await as_result(with_cancellation(token, c_.stream.readable()));
+      if (!completed(r)) co_return false;
+    } else {
+      auto r = co_await as_result(
+          with_cancellation(token, weir::select(nobody_.receive(), c_.stream.readable(), weir::sleep_for(24h))));
+      if (!completed(r)) co_return false;
+      expect(r->index() == 1, "another case was chosen");
+    }
+    std::byte one{};
+    expect(::recv(c_.stream.native_handle(), &one, 1, MSG_DONTWAIT | MSG_PEEK) == 1, "there is nothing to read");
+    co_return true;
+  }
+  task<> settle(bool) override {
+    guarded_buffer all(sent_.size());
+    auto r = co_await as_result(weir::with_timeout(5s, c_.stream.read_exactly(all)));
+    expect(r.has_value() && is_pattern(all), "bytes were lost");
+    expect(!nobody_.try_send(1), "somebody is left waiting");
+    // Nothing is in flight.
+    expect(::close(c_.stream.release()) == 0, "the number is not ours");
+  }
+
+ private:
+  const awaited how_;
+  weir::channel<int> nobody_{0};
+};
+
+class waiting_to_write final : public sending {
+ public:
+  task<> open() override {
+    co_await sending::open();
+    // As much as the kernel takes, until it has no room for some time.
+    for (;;) {
+      const auto chosen = co_await weir::select_ordered(c_.stream.writable(), weir::sleep_for(2ms));
+      if (chosen.index() == 1) break;
+      before_ += co_await c_.stream.write_some(bytes_.last_from(before_));
+    }
+  }
+  task<bool> attempt(cancellation_token token) override {
+    auto r = co_await as_result(with_cancellation(token, c_.stream.writable()));
+    if (!completed(r)) co_return false;
+    expect(static_cast<bool>(weir::try_select(c_.stream.writable())), "there is no room");
+    co_return true;
+  }
+
+ private:
+  [[nodiscard]] std::size_t moved() const override { return 0; }
+};
+
+class waiting_to_accept final : public scene {
+ public:
+  task<> open() override {
+    listener_ = weir::tcp_listener::bind(weir::endpoint::loopback(0));
+    at_ = listener_.local_endpoint();
+    co_return;
+  }
+  task<bool> attempt(cancellation_token token) override {
+    auto r = co_await as_result(with_cancellation(token, listener_.readable()));
+    if (!completed(r)) co_return false;
+    expect(static_cast<bool>(weir::try_select(listener_.readable())), "there is nothing to accept");
+    co_return true;
+  }
+  void trigger() override { client_ = plain_socket::connected_to(at_); }
+  task<> settle(bool) override {
+    auto r = co_await as_result(weir::with_timeout(5s, listener_.accept()));
+    expect(r.has_value(), "the connection was lost");
+  }
+
+ private:
+  weir::tcp_listener listener_;
+  weir::endpoint at_;
+  plain_socket client_;
+};
+
+/// For an eventfd, which is not weir's.
+class polling final : public scene {
+ public:
+  explicit polling(awaited how) : how_(how) { expect(number_ >= 0, "there is no eventfd"); }
+  ~polling() override { ::close(number_); }
+  task<bool> attempt(cancellation_token token) override {
+    if (how_ == awaited::alone) {
+      auto r = co_await as_result(with_cancellation(token, weir::poll(number_, POLLIN)));
+      if (!completed(r)) co_return false;
+      expect(*r == POLLIN, "something else has happened");
+      co_return true;
+    }
+    auto r = co_await as_result(
+        with_cancellation(token, weir::select(weir::poll(number_, POLLIN), weir::poll(number_, POLLPRI))));
+    if (!completed(r)) co_return false;
+    expect(r->index() == 0 && r->get<0>() == POLLIN, "something else has happened");
+    co_return true;
+  }
+  void trigger() override {
+    const std::uint64_t one = 1;
+    expect(::write(number_, &one, sizeof one) == sizeof one, "the test's own write failed");
+  }
+  task<> settle(bool) override {
+    std::uint64_t seen = 0;
+    expect(::read(number_, &seen, sizeof seen) == sizeof seen && seen == 1, "the count was read");
+    co_return;
+  }
+
+ private:
+  const awaited how_;
+  const int number_ = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+};
+
+constexpr const char* ready_row = "`tcp_stream::readable()`, `writable()`";
+constexpr const char* poll_row = "`poll(number, events)`";
+constexpr const char* select_row = "`select(ops...)`, `select_ordered`";
 constexpr const char* line_row = "`buffered_reader::read_line`, `read_line_view`";
 constexpr const char* until_row = "`buffered_reader::read_until`, `read_exactly(size)`";
 constexpr const char* some_row = "`buffered_reader::read_some`, `peek`";
@@ -369,6 +492,12 @@ constexpr std::array kinds = {
     kind_of_operation{"`file::write_all`", "file::write_all into a pipe", make_scene<writing_into_a_pipe>},
     kind_of_operation{sync_row, "file::sync", make_scene<writing_a_file, file_form::sync>},
     kind_of_operation{sync_row, "file::sync_data", make_scene<writing_a_file, file_form::sync_data>},
+    kind_of_operation{ready_row, "readable", make_scene<waiting_to_read, awaited::alone>},
+    kind_of_operation{ready_row, "writable", make_scene<waiting_to_write>},
+    kind_of_operation{"`tcp_listener::readable()`", "readable, a listener", make_scene<waiting_to_accept>},
+    kind_of_operation{poll_row, "poll", make_scene<polling, awaited::alone>},
+    kind_of_operation{select_row, "select, a stream's readiness", make_scene<waiting_to_read, awaited::case_of_select>},
+    kind_of_operation{select_row, "select, a poll", make_scene<polling, awaited::case_of_select>},
 };
 
 }  // namespace

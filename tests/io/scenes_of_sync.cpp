@@ -312,6 +312,52 @@ class selecting final : public scene {
   std::optional<weir::send_permit<int>> permit_;
 };
 
+/// The end of a task, or of a group's children.
+class selecting_a_join final : public scene {
+ public:
+  explicit selecting_a_join(bool of_group) : of_group_(of_group) {}
+  task<> open() override {
+    auto child = [this]() -> task<int> {
+      co_await gate_.wait();
+      co_return 42;
+    };
+    if (!of_group_) child_ = weir::spawn(child);
+    co_return;
+  }
+  task<bool> attempt(cancellation_token token) override {
+    if (!of_group_) {
+      auto r = co_await as_result(with_cancellation(token, weir::select(nobody_.receive(), child_.join())));
+      if (!completed(r)) co_return false;
+      expect(r->index() == 1 && r->get<1>() == 42, "another value came");
+      co_return true;
+    }
+    bool joined = false;
+    auto body = [&](weir::task_group& group) -> task<> {
+      auto child = [this]() -> task<> { co_await gate_.wait(); };
+      group.spawn(child);
+      auto r = co_await as_result(with_cancellation(token, weir::select(nobody_.receive(), group.join())));
+      joined = completed(r);
+      if (joined) expect(r->index() == 1 && group.size() == 0, "there is still a child");
+      if (!joined) gate_.set();  // only the select was cancelled: the child has to end, too
+    };
+    co_await weir::with_task_group(body);
+    co_return joined;
+  }
+  void trigger() override { gate_.set(); }
+  task<> settle(bool completed) override {
+    expect(!nobody_.try_send(1), "somebody is left waiting");
+    if (of_group_ || completed) co_return;
+    const int value = co_await child_.join();
+    expect(value == 42, "another value came");
+  }
+
+ private:
+  const bool of_group_;
+  weir::event gate_;
+  weir::channel<int> nobody_{0};
+  weir::join_handle<int> child_;
+};
+
 enum class pipeline_end : std::uint8_t { for_each, collect, own };
 
 /// From a channel, which is closed behind three items.
@@ -400,6 +446,8 @@ constexpr std::array kinds = {
     kind_of_operation{select_row, "select, an event", make_scene<selecting, case_kind::event, false>, true},
     kind_of_operation{select_row, "select, a sleep", make_scene<selecting, case_kind::sleep, false>, true},
     kind_of_operation{select_row, "select, a tick", make_scene<selecting, case_kind::tick, false>, true},
+    kind_of_operation{select_row, "select, a join", make_scene<selecting_a_join, false>, true},
+    kind_of_operation{select_row, "select, a group's join", make_scene<selecting_a_join, true>, true},
     kind_of_operation{select_row, "select_ordered, a receive", make_scene<selecting, case_kind::receive, true>, true},
     kind_of_operation{select_row, "select_ordered, a send", make_scene<selecting, case_kind::send, true>, true},
     kind_of_operation{"`from(...)`, stages, `for_each(f)`", "a pipeline with for_each",

@@ -144,7 +144,8 @@ TEST_CASE("select: several joins, the first to end is chosen and the others can 
     simulate(
         []() -> task<> {
           std::array<join_handle<int>, 3> all;
-          for (int i = 0; i < 3; ++i) all[static_cast<std::size_t>(i)] = weir::spawn(value_after(1s * ((i + 1) % 3), i));
+          for (int i = 0; i < 3; ++i)
+            all[static_cast<std::size_t>(i)] = weir::spawn(value_after(1s * ((i + 1) % 3), i));
           const auto first = co_await select(all[0].join(), all[1].join(), all[2].join());
           REQUIRE(first.index() == 2);
           CHECK(first.get<2>() == 2);
