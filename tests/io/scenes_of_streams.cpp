@@ -1,8 +1,10 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/eventfd.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <string>
 #include <string_view>
@@ -378,26 +380,42 @@ class waiting_to_read final : public receiving {
   weir::channel<int> nobody_{0};
 };
 
-class waiting_to_write final : public sending {
+/// Into a unix socket: TCP acknowledges when it likes, and room comes back late.
+class waiting_to_write final : public scene {
  public:
   task<> open() override {
-    co_await sending::open();
-    // As much as the kernel takes, until it has no room for some time.
-    for (;;) {
-      const auto chosen = co_await weir::select_ordered(c_.stream.writable(), weir::sleep_for(2ms));
-      if (chosen.index() == 1) break;
-      before_ += co_await c_.stream.write_some(bytes_.last_from(before_));
+    std::array<int, 2> ends{};
+    expect(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()) == 0, "there is no pair of sockets");
+    stream_ = tcp_stream::adopt(ends[0]);
+    peer_ = plain_socket(ends[1]);
+    ssize_t n = 0;
+    while (n >= 0) {
+      sent_ += n;
+      n = ::send(ends[0], bytes_.data(), bytes_.size(), MSG_DONTWAIT);
     }
+    co_return;
   }
   task<bool> attempt(cancellation_token token) override {
-    auto r = co_await as_result(with_cancellation(token, c_.stream.writable()));
+    auto r = co_await as_result(with_cancellation(token, stream_.writable()));
     if (!completed(r)) co_return false;
-    expect(static_cast<bool>(weir::try_select(c_.stream.writable())), "there is no room");
+    expect(static_cast<bool>(weir::try_select(stream_.writable())), "there is no room");
     co_return true;
+  }
+  void trigger() override {
+    guarded_buffer into(bytes_.size());
+    for (ssize_t n = 1; n > 0; received_ += std::max<ssize_t>(n, 0)) n = peer_.receive(into, 0);
+  }
+  task<> settle(bool) override {
+    expect(received_ == sent_, "bytes were lost, or written");
+    co_return;
   }
 
  private:
-  [[nodiscard]] std::size_t moved() const override { return 0; }
+  tcp_stream stream_;
+  plain_socket peer_;
+  guarded_buffer bytes_{8192};
+  ssize_t sent_ = 0;
+  ssize_t received_ = 0;
 };
 
 class waiting_to_accept final : public scene {
