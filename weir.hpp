@@ -70,5 +70,5 @@
 #include "sync/semaphore.hpp"
 #include "sync/shared_mutex.hpp"
 #include "sync/wait_group.hpp"
-#include "sync/window_limiters.hpp"
 #include "sync/watch.hpp"
+#include "sync/window_limiters.hpp"

@@ -16,6 +16,8 @@
 namespace bench {
 namespace {
 
+constexpr double none = std::numeric_limits<double>::infinity();
+
 constexpr std::array kinds{
     sync_kind{sync_case::spsc, "spsc", "channel(128), 1 to 1", 400'000, 15, 80},
     sync_kind{sync_case::mpmc, "mpmc", "channel(128), 4 to 4", 400'000, 20, 80},
@@ -28,6 +30,12 @@ constexpr std::array kinds{
     sync_kind{sync_case::armed_timeout, "armed_timeout", "timeout around a yield", 200'000, 25},
     sync_kind{sync_case::idle_timeout, "idle_timeout", "timeout around a set event", 400'000},
     sync_kind{sync_case::spawn, "spawn", "spawn and join", 200'000, 35},
+    sync_kind{sync_case::contended, "contended", "mutex, held over a yield, 4 tasks", 200'000, none, none, false},
+    sync_kind{sync_case::select_eight, "select8", "select over eight channels", 200'000, none, none, false},
+    sync_kind{sync_case::oneshot, "oneshot", "question and oneshot answer", 100'000, none, none, false},
+    sync_kind{sync_case::broadcast, "broadcast", "broadcast, each of 1,000", 1'000'000, none, none, false},
+    sync_kind{sync_case::limiter, "limiter", "rate limiter, enough tokens", 400'000, none, none, false, false},
+    sync_kind{sync_case::keyed, "keyed", "keyed limiter, a million keys", 400'000, none, none, false, false},
 };
 
 constexpr std::array every_column{sync_column::raw,         sync_column::confined, sync_column::one_worker,
@@ -39,6 +47,11 @@ bool with_two_threads(sync_column column) {
   return column == sync_column::two_workers || column == sync_column::go_two;
 }
 bool is_go(sync_column column) { return column == sync_column::go_one || column == sync_column::go_two; }
+
+bool runs(const sync_kind& kind, sync_column column) {
+  if (column == sync_column::raw) return kind.has_raw;
+  return kind.has_go || !is_go(column);
+}
 
 std::string go_program() { return sibling("peer_sync"); }
 
@@ -181,6 +194,7 @@ sync_report run_sync(const sync_options& options, const std::function<void(const
       for (std::size_t turn = 0; turn < columns.size(); ++turn) {
         // Each round begins with another column, so that none is always the first.
         const sync_column column = columns[(turn + round) % columns.size()];
+        if (!runs(*row.kind, column)) continue;
         const std::string where = fmt::format("{}, {}, round {}", row.kind->title, title_of(column), round + 1);
         case_sample sample;
         try {
@@ -199,7 +213,8 @@ sync_report run_sync(const sync_options& options, const std::function<void(const
       }
       std::string line = fmt::format("[{}/{}] {}, ns:", round + 1, options.repeats, row.kind->title);
       for (const sync_column column : columns) {
-        line += fmt::format("{} {} {:.1f}", column == columns.front() ? "" : ",", title_of(column),
+        if (!runs(*row.kind, column)) continue;
+        line += fmt::format("{} {} {:.1f}", line.ends_with(':') ? "" : ",", title_of(column),
                             row.rounds[static_cast<std::size_t>(column)].back().ns);
       }
       progress(line);

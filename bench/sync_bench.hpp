@@ -32,6 +32,8 @@ struct sync_kind {
   // The project's own limits in ns, for one confined worker and for two; infinite where there is none.
   double most_confined = std::numeric_limits<double>::infinity();
   double most_two = std::numeric_limits<double>::infinity();
+  bool has_raw = true;
+  bool has_go = true;
 };
 std::span<const sync_kind> sync_kinds();
 /// Throws std::invalid_argument.

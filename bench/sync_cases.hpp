@@ -10,6 +10,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <stdexcept>
 #include <type_traits>
 #include <vector>
 
@@ -371,9 +372,17 @@ enum class sync_case : std::uint8_t {
   armed_timeout,
   idle_timeout,
   spawn,
+  // On weir only: sync_weir_cases.hpp.
+  contended,
+  select_eight,
+  oneshot,
+  broadcast,
+  limiter,
+  keyed,
 };
 
-/// Calls `visit` with the type of a case, as std::type_identity.
+/// Calls `visit` with the type of a case, as std::type_identity. Throws std::invalid_argument for those that only weir
+/// has.
 template <class Library, class Visit>
 auto with_case(sync_case which, Visit visit) {
   switch (which) {
@@ -398,9 +407,10 @@ auto with_case(sync_case which, Visit visit) {
     case sync_case::idle_timeout:
       return visit(std::type_identity<idle_timeout_case<Library>>());
     case sync_case::spawn:
-      break;
+      return visit(std::type_identity<spawn_case<Library>>());
+    default:
+      throw std::invalid_argument("this case is written for weir only");
   }
-  return visit(std::type_identity<spawn_case<Library>>());
 }
 
 }  // namespace bench

@@ -209,6 +209,115 @@ func spawn(n uint64) bool {
 	return sum == sumOf(0, n)
 }
 
+func contended(n uint64) bool {
+	var lock sync.Mutex
+	count := uint64(0)
+	body := func() {
+		for i := uint64(0); i < n/4; i++ {
+			lock.Lock()
+			count++
+			runtime.Gosched()
+			lock.Unlock()
+		}
+	}
+	together(body, body, body, body)
+	return count == n/4*4
+}
+
+func selectEight(n uint64) bool {
+	var c [8]chan uint64
+	each := n / 8
+	sum := uint64(0)
+	var bodies []func()
+	for i := uint64(0); i < 8; i++ {
+		i := i
+		c[i] = make(chan uint64, 128)
+		bodies = append(bodies, func() { sendNumbers(c[i], i*each, each) })
+	}
+	bodies = append(bodies, func() {
+		for i := uint64(0); i < 8*each; i++ {
+			select {
+			case number := <-c[0]:
+				sum += number
+			case number := <-c[1]:
+				sum += number
+			case number := <-c[2]:
+				sum += number
+			case number := <-c[3]:
+				sum += number
+			case number := <-c[4]:
+				sum += number
+			case number := <-c[5]:
+				sum += number
+			case number := <-c[6]:
+				sum += number
+			case number := <-c[7]:
+				sum += number
+			}
+		}
+	})
+	together(bodies...)
+	return sum == sumOf(0, 8*each)
+}
+
+// The idiom: a channel with room for one answer.
+func oneshot(n uint64) bool {
+	type question struct {
+		number uint64
+		reply  chan uint64
+	}
+	questions := make(chan question)
+	sum := uint64(0)
+	together(func() {
+		for i := uint64(0); i < n; i++ {
+			reply := make(chan uint64, 1)
+			questions <- question{i, reply}
+			sum += <-reply
+		}
+	}, func() {
+		for i := uint64(0); i < n; i++ {
+			q := <-questions
+			q.reply <- q.number + 1
+		}
+	})
+	return sum == sumOf(1, n)
+}
+
+// The idiom: a channel for each subscriber.
+func broadcast(n uint64) bool {
+	const subscribers = 1000
+	count := n/subscribers + 1
+	var sums [subscribers]uint64
+	var to [subscribers]chan uint64
+	var bodies []func()
+	for i := range to {
+		i := i
+		to[i] = make(chan uint64, 64)
+		bodies = append(bodies, func() {
+			for number := range to[i] {
+				sums[i] += number
+			}
+		})
+	}
+	bodies = append(bodies, func() {
+		for number := uint64(0); number < count; number++ {
+			for _, c := range to {
+				c <- number
+			}
+		}
+		for _, c := range to {
+			close(c)
+		}
+	})
+	together(bodies...)
+	for _, sum := range sums {
+		if sum != sumOf(0, count) {
+			return false
+		}
+	}
+	return true
+}
+
 func cpuTime() time.Duration {
 	var usage syscall.Rusage
 	syscall.Getrusage(syscall.RUSAGE_SELF, &usage)
@@ -219,6 +328,7 @@ func main() {
 	rows := map[string]func(uint64) bool{
 		"spsc": spsc, "mpmc": mpmc, "rendezvous": rendezvous, "select": selects, "pool": pool, "mutex": mutex,
 		"event": event, "yield": yield, "armed_timeout": armedTimeout, "idle_timeout": idleTimeout, "spawn": spawn,
+		"contended": contended, "select8": selectEight, "oneshot": oneshot, "broadcast": broadcast,
 	}
 	if len(os.Args) != 4 || rows[os.Args[1]] == nil {
 		fmt.Fprintln(os.Stderr, "usage: peer_sync ROW OPERATIONS THREADS")
