@@ -179,3 +179,23 @@ TEST_CASE("oneshot: a plain thread receives; on a worker receive_blocking throws
     co_return;
   });
 }
+
+TEST_CASE("oneshot: a steady flow of requests allocates nothing") {
+  simulate([]() -> weir::task<> {
+    std::uint64_t before = 0;
+    for (int i = 0; i < 100; ++i) {
+      auto ends = weir::make_oneshot<int>();
+      if (i == 10) before = test::allocations();
+      auto replies = [&]() -> weir::task<> {
+        CHECK(ends.sender.send(i));
+        co_return;
+      };
+      auto receives = [&]() -> weir::task<> {
+        const auto answer = co_await ends.receiver.receive();
+        CHECK(answer == i);
+      };
+      co_await weir::when_all(receives(), replies());
+    }
+    CHECK(test::allocations() == before);
+  });
+}
