@@ -58,17 +58,10 @@ void mutex::block() {
 
 bool mutex::held_along(const detail::promise_base& task) const noexcept {
   const void* holder = holder_.load(std::memory_order_relaxed);
-  if (!holder) return false;
-  for (const detail::promise_base* frame = &task; frame; frame = frame->scope ? frame->scope->frame : frame->awaiter) {
-    if (frame == holder) return true;
-  }
-  return false;
+  return holder && detail::returns_to(task, holder);
 }
 
-const void* mutex::this_thread() noexcept {
-  static thread_local char here;
-  return &here;
-}
+const void* mutex::this_thread() noexcept { return detail::this_thread(); }
 
 namespace detail {
 

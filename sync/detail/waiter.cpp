@@ -55,4 +55,11 @@ void waiter_queue::put_back(const waiter& held) noexcept {
   if (held.in_select) held.in_select.in->drop();
 }
 
+bool returns_to(const promise_base& task, const void* frame) noexcept {
+  for (const promise_base* at = &task; at; at = at->scope ? at->scope->frame : at->awaiter) {
+    if (at == frame) return true;
+  }
+  return false;
+}
+
 }  // namespace weir::detail

@@ -192,4 +192,8 @@ class basic_waiting_leaf : public leaf, public Waiter {
 
 using waiting_leaf = basic_waiting_leaf<waiter>;
 
+/// Whether `frame` is `task`, or a task that waits for it to return: what `frame` holds, `task` must not wait for.
+/// `frame` is an address to compare with, and never followed. O(frames in between).
+[[nodiscard]] bool returns_to(const promise_base& task, const void* frame) noexcept;
+
 }  // namespace weir::detail

@@ -7,6 +7,11 @@
 
 namespace weir::detail {
 
+const void* this_thread() noexcept {
+  static thread_local char here;
+  return &here;
+}
+
 thread_latch::thread_latch(const char* sentence) {
   if (current_worker()) throw std::logic_error(sentence);
 }

@@ -7,6 +7,9 @@
 
 namespace weir::detail {
 
+/// An address that no other thread has.
+const void* this_thread() noexcept;
+
 /// What a blocked thread waits with. On a worker, whose tasks would all wait with it, making one throws
 /// std::logic_error with `sentence`.
 class thread_latch {

@@ -1,6 +1,7 @@
 #include "scenes.hpp"
 
 #include <array>
+#include <atomic>
 #include <cstdint>
 #include <optional>
 #include <utility>
@@ -8,8 +9,11 @@
 #include <weir/sync/barrier.hpp>
 #include <weir/sync/condition_variable.hpp>
 #include <weir/sync/latch.hpp>
+#include <weir/sync/lazy.hpp>
+#include <weir/sync/once.hpp>
 #include <weir/sync/oneshot.hpp>
 #include <weir/sync/semaphore.hpp>
+#include <weir/sync/sharded.hpp>
 #include <weir/sync/shared_mutex.hpp>
 #include <weir/sync/wait_group.hpp>
 #include <weir/sync/watch.hpp>
@@ -213,6 +217,105 @@ class watching_a_value final : public scene {
   void trigger() override { expect(value_.set(2), "it is closed"); }
   task<> settle(bool completed) override {
     expect(observer_.has_changed() == !completed, "the change is marked as seen and was not, or the other way round");
+/// Runs it, or waits for somebody who does.
+class calling_once final : public scene {
+ public:
+  explicit calling_once(bool waits) : waits_(waits) {}
+  task<> open() override {
+    if (!waits_) co_return;
+    other_ = weir::spawn([this] { return comes(); });
+    while (runs_ == 0) co_await weir::yield();
+  }
+  task<bool> attempt(cancellation_token token) override {
+    const auto run = [this] { return this->run(); };
+    auto r = co_await as_result(with_cancellation(token, once_.call(run)));
+    co_return completed(r);
+  }
+  void trigger() override { gate_.set(); }
+  task<> settle(bool completed) override {
+    if (waits_) co_await other_.join();
+    expect(inside_ == 0, "a frame was left behind");
+    expect(once_.is_done() == (completed || waits_), "it was done by nobody, or is not done");
+    const int before = runs_;
+    co_await comes();
+    expect(runs_ == before + (completed || waits_ ? 0 : 1), "it was done twice, or is left undone");
+    expect(once_.is_done(), "the turn was lost");
+  }
+
+ private:
+  task<> run() {
+    struct resident {
+      std::atomic<int>& count;
+      ~resident() { --count; }
+    };
+    ++inside_;
+    const resident here{inside_};
+    ++runs_;
+    co_await gate_.wait();
+  }
+  task<> comes() {
+    const auto run = [this] { return this->run(); };
+    co_await once_.call(run);
+  }
+
+  const bool waits_;
+  weir::once once_;
+  weir::event gate_;
+  std::atomic<int> runs_{0};
+  std::atomic<int> inside_{0};
+  weir::join_handle<> other_;
+};
+
+class getting_what_is_lazy final : public scene {
+ public:
+  task<bool> attempt(cancellation_token token) override {
+    auto r = co_await as_result(with_cancellation(token, lazy_.get()));
+    if (!completed(r)) co_return false;
+    expect(*r == 7, "another value came");
+    co_return true;
+  }
+  void trigger() override { gate_.set(); }
+  task<> settle(bool completed) override {
+    expect((lazy_.try_get() != nullptr) == completed, "the value is not there, or was made by nobody");
+    const int& value = co_await lazy_.get();
+    expect(value == 7, "another value came");
+  }
+
+ private:
+  task<int> make() {
+    co_await gate_.wait();
+    co_return 7;
+  }
+
+  weir::event gate_;
+  weir::lazy<int> lazy_{[this] { return make(); }};
+};
+
+enum class shard_use : std::uint8_t { lock, with, for_each };
+
+class using_a_shard final : public scene {
+ public:
+  explicit using_a_shard(shard_use how) : how_(how) {}
+  task<bool> attempt(cancellation_token token) override {
+    const auto add = [](int& n) { ++n; };
+    if (how_ == shard_use::lock) {
+      auto r = co_await as_result(with_cancellation(token, sharded_.lock(1)));
+      if (!completed(r)) co_return false;
+      ++**r;
+      co_return true;
+    }
+    if (how_ == shard_use::with) {
+      auto r = co_await as_result(with_cancellation(token, sharded_.with(1, add)));
+      co_return completed(r);
+    }
+    auto r = co_await as_result(with_cancellation(token, sharded_.for_each(add)));
+    co_return completed(r);
+  }
+  void trigger() override { held_.unlock(); }
+  task<> settle(bool completed) override {
+    auto guard = sharded_.try_lock(1);
+    expect(static_cast<bool>(guard), "the lock was lost");
+    expect(*guard == (completed ? 1 : 0), "it was stopped inside of the shard, or was never there");
     co_return;
   }
 
@@ -223,7 +326,13 @@ class watching_a_value final : public scene {
 };
 
 constexpr const char* watch_row = "`watch_observer::changed()`, `next()`";
+  const shard_use how_;
+  weir::sharded<int> sharded_{1};
+  weir::shard_guard<int> held_ = sharded_.try_lock(1);
+};
+
 constexpr const char* shared_mutex_row = "`shared_mutex::lock()`, `lock_shared()`";
+constexpr const char* once_row = "`once::call(fn, args...)`";
 constexpr const char* zero_row = "`latch::wait()`, `wait_group::wait()`";
 
 constexpr std::array kinds = {
@@ -244,6 +353,13 @@ constexpr std::array kinds = {
     kind_of_operation{watch_row, "watch_observer::next", make_scene<watching_a_value, watch_wait::next>, true},
     kind_of_operation{"`watch_observer::wait_for(condition)`", "watch_observer::wait_for",
                       make_scene<watching_a_value, watch_wait::condition>, true},
+    kind_of_operation{once_row, "once::call that runs it", make_scene<calling_once, false>, true},
+    kind_of_operation{once_row, "once::call that waits", make_scene<calling_once, true>, true},
+    kind_of_operation{"`lazy::get()`", "lazy::get", make_scene<getting_what_is_lazy>, true},
+    kind_of_operation{"`sharded::lock(key)`", "sharded::lock", make_scene<using_a_shard, shard_use::lock>, true},
+    kind_of_operation{"`sharded::with(key, fn)`", "sharded::with", make_scene<using_a_shard, shard_use::with>, true},
+    kind_of_operation{"`sharded::for_each(fn)`", "sharded::for_each", make_scene<using_a_shard, shard_use::for_each>,
+                      true},
 };
 
 }  // namespace

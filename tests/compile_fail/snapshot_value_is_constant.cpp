@@ -1,0 +1,5 @@
+// expect: read-only|const-qualified
+// Others read the same version.
+#include <weir/sync/snapshot.hpp>
+
+void use(weir::snapshot<int>& s) { *s.load() = 1; }
