@@ -1,4 +1,4 @@
-// expect: read-only|const-qualified
+// expect: read-only|const
 // Others read the same version.
 #include <weir/sync/snapshot.hpp>
 
