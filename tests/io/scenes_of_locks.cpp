@@ -217,6 +217,15 @@ class watching_a_value final : public scene {
   void trigger() override { expect(value_.set(2), "it is closed"); }
   task<> settle(bool completed) override {
     expect(observer_.has_changed() == !completed, "the change is marked as seen and was not, or the other way round");
+    co_return;
+  }
+
+ private:
+  const watch_wait how_;
+  weir::watch<int> value_{1};
+  weir::watch_observer<int> observer_ = value_.observe();
+};
+
 /// Runs it, or waits for somebody who does.
 class calling_once final : public scene {
  public:
@@ -320,18 +329,13 @@ class using_a_shard final : public scene {
   }
 
  private:
-  const watch_wait how_;
-  weir::watch<int> value_{1};
-  weir::watch_observer<int> observer_ = value_.observe();
-};
-
-constexpr const char* watch_row = "`watch_observer::changed()`, `next()`";
   const shard_use how_;
   weir::sharded<int> sharded_{1};
   weir::shard_guard<int> held_ = sharded_.try_lock(1);
 };
 
 constexpr const char* shared_mutex_row = "`shared_mutex::lock()`, `lock_shared()`";
+constexpr const char* watch_row = "`watch_observer::changed()`, `next()`";
 constexpr const char* once_row = "`once::call(fn, args...)`";
 constexpr const char* zero_row = "`latch::wait()`, `wait_group::wait()`";
 
@@ -349,10 +353,6 @@ constexpr std::array kinds = {
                       true},
     kind_of_operation{"`oneshot_receiver::receive()`", "oneshot_receiver::receive", make_scene<receiving_once>, true},
     kind_of_operation{"`oneshot_sender::abandoned()`", "oneshot_sender::abandoned", make_scene<being_abandoned>, true},
-    kind_of_operation{watch_row, "watch_observer::changed", make_scene<watching_a_value, watch_wait::changed>, true},
-    kind_of_operation{watch_row, "watch_observer::next", make_scene<watching_a_value, watch_wait::next>, true},
-    kind_of_operation{"`watch_observer::wait_for(condition)`", "watch_observer::wait_for",
-                      make_scene<watching_a_value, watch_wait::condition>, true},
     kind_of_operation{once_row, "once::call that runs it", make_scene<calling_once, false>, true},
     kind_of_operation{once_row, "once::call that waits", make_scene<calling_once, true>, true},
     kind_of_operation{"`lazy::get()`", "lazy::get", make_scene<getting_what_is_lazy>, true},
@@ -360,6 +360,10 @@ constexpr std::array kinds = {
     kind_of_operation{"`sharded::with(key, fn)`", "sharded::with", make_scene<using_a_shard, shard_use::with>, true},
     kind_of_operation{"`sharded::for_each(fn)`", "sharded::for_each", make_scene<using_a_shard, shard_use::for_each>,
                       true},
+    kind_of_operation{watch_row, "watch_observer::changed", make_scene<watching_a_value, watch_wait::changed>, true},
+    kind_of_operation{watch_row, "watch_observer::next", make_scene<watching_a_value, watch_wait::next>, true},
+    kind_of_operation{"`watch_observer::wait_for(condition)`", "watch_observer::wait_for",
+                      make_scene<watching_a_value, watch_wait::condition>, true},
 };
 
 }  // namespace
