@@ -109,7 +109,7 @@ void for_seeds(F main, std::uint64_t seeds = 30) {
 // ---- alone
 
 TEST_CASE("readable completes when there are bytes, and takes none") {
-  connection c = connect_pair();
+  connection made = connect_pair();
   run_checked([](connection& c) -> task<> {
     auto sends = [&]() -> task<> {
       co_await settle_down();
@@ -127,11 +127,11 @@ TEST_CASE("readable completes when there are bytes, and takes none") {
     co_await with_timeout(10s, c.stream.readable());
     co_await read_word(c.stream);
     co_await sender.join();
-  }(c));
+  }(made));
 }
 
 TEST_CASE("readable completes at the end of the stream and for an error, which the read then finds") {
-  for (const bool reset : {false, true}) {
+  for (const bool hard : {false, true}) {
     with_connection(
         +[](connection& c, bool reset) -> task<> {
           auto ends = [&]() -> task<> {
@@ -150,7 +150,7 @@ TEST_CASE("readable completes at the end of the stream and for an error, which t
           if (!reset) CHECK(*read == 0);
           co_await ender.join();
         },
-        reset);
+        hard);
   }
 }
 
@@ -234,7 +234,7 @@ TEST_CASE("poll tells a hang-up, and a regular file is always ready") {
 }
 
 TEST_CASE("any number of tasks may wait for one descriptor, beside a reader") {
-  connection c = connect_pair();
+  connection made = connect_pair();
   run_checked([](connection& c) -> task<> {
     const count foreign;
     int ended = 0;
@@ -264,7 +264,7 @@ TEST_CASE("any number of tasks may wait for one descriptor, beside a reader") {
     });
     CHECK(ended == 15);
     co_await read_word(c.stream);
-  }(c));
+  }(made));
 }
 
 TEST_CASE("what cannot be waited for is told in a sentence") {
@@ -285,7 +285,7 @@ TEST_CASE("what cannot be waited for is told in a sentence") {
 }
 
 TEST_CASE("closing the stream ends those who wait for it, alone and in a select") {
-  for (const bool in_select : {false, true}) {
+  for (const bool as_case : {false, true}) {
     with_connection(
         +[](connection& c, bool in_select) -> task<> {
           channel<int> nobody(0);
@@ -308,15 +308,15 @@ TEST_CASE("closing the stream ends those who wait for it, alone and in a select"
           CHECK(c.peer.at_end());
           CHECK(!nobody.try_send(1));
         },
-        in_select);
+        as_case);
   }
 }
 
 // ---- as cases
 
 TEST_CASE("select: readiness that is there is chosen without waiting, fairly, and in order where that is asked for") {
-  connection c = connect_pair();
-  c.peer.send(word);
+  connection made = connect_pair();
+  made.peer.send(word);
   run_checked([](connection& c) -> task<> {
     channel<int> open(weir::unbounded);
     const bool there = co_await test::eventually([&] { return weir::try_select(c.stream.readable()).has_value(); });
@@ -333,11 +333,11 @@ TEST_CASE("select: readiness that is there is chosen without waiting, fairly, an
     co_await read_word(c.stream);
     CHECK(!weir::try_select(c.stream.readable()));
     CHECK(weir::try_select(c.stream.writable()));
-  }(c));
+  }(made));
 }
 
 TEST_CASE("select: readiness, a channel and a timeout, whichever comes first; the others leave no trace") {
-  for (int which = 0; which < 4; ++which) {
+  for (int first = 0; first < 4; ++first) {
     with_connection(
         +[](connection& c, int which) -> task<> {
           channel<int> messages(0);
@@ -349,9 +349,9 @@ TEST_CASE("select: readiness, a channel and a timeout, whichever comes first; th
             if (which == 2) foreign.raise();
           };
           join_handle<> trigger = weir::spawn(triggers);
-          const auto chosen =
-              co_await select(c.stream.readable(), messages.receive(), weir::poll(foreign.number(), POLLIN),
-                              weir::sleep_for(which == 3 ? 20ms : weir::duration(1h)));
+          const weir::duration patience = which == 3 ? 20ms : weir::duration(1h);
+          const auto chosen = co_await select(c.stream.readable(), messages.receive(),
+                                              weir::poll(foreign.number(), POLLIN), weir::sleep_for(patience));
           CHECK(chosen.index() == static_cast<std::size_t>(which));
           if (which == 1) CHECK(chosen.get<1>() == 9);
           if (which == 2) CHECK(chosen.get<2>() == POLLIN);
@@ -364,13 +364,13 @@ TEST_CASE("select: readiness, a channel and a timeout, whichever comes first; th
           if (which != 0) c.peer.send(word);
           co_await read_word(again);
         },
-        which);
+        first);
   }
 }
 
 TEST_CASE("select: both directions of one stream, and several streams") {
-  connection a = connect_pair();
-  connection b = connect_pair();
+  connection first_made = connect_pair();
+  connection second_made = connect_pair();
   run_checked([](connection& a, connection& b) -> task<> {
     const auto writable = co_await select(a.stream.readable(), a.stream.writable());
     CHECK(writable.index() == 1);
@@ -387,7 +387,7 @@ TEST_CASE("select: both directions of one stream, and several streams") {
     CHECK(first.index() == 0);
     co_await read_word(a.stream);
     co_await sender.join();
-  }(a, b));
+  }(first_made, second_made));
 }
 
 TEST_CASE("select: a server that accepts, joins and hears of its end in one loop") {
@@ -416,8 +416,8 @@ TEST_CASE("select: a server that accepts, joins and hears of its end in one loop
 }
 
 TEST_CASE("select: cancelled at every moment, nothing stays behind") {
-  for (int delay = 0; delay < 40; ++delay) {
-    connection c = connect_pair();
+  for (int moment = 0; moment < 40; ++moment) {
+    connection made = connect_pair();
     run_checked([](connection& c, int delay) -> task<> {
       channel<int> messages(0);
       const count foreign;
@@ -441,16 +441,16 @@ TEST_CASE("select: cancelled at every moment, nothing stays behind") {
       CHECK(!messages.try_send(1));
       if (delay % 4 != 0) c.peer.send(word);
       co_await read_word(c.stream);
-    }(c, delay));
+    }(made, moment));
   }
 }
 
 TEST_CASE("select: readiness races with a channel and a stop on other threads") {
   static constexpr int rounds = test::scaled(4'000, 250);
   const test::watchdog dog;
-  test::other_thread other;
+  test::other_thread another;
   for (const unsigned workers : {1U, 3U}) {
-    connection c = connect_pair();
+    connection made = connect_pair();
     test::watchdog::watch("readiness races with a channel");
     run_checked(
         [](connection& c, test::other_thread& other) -> task<> {
@@ -480,7 +480,7 @@ TEST_CASE("select: readiness races with a channel and a stop on other threads") 
           CHECK(chosen[0] + chosen[1] + chosen[2] + chosen[3] == rounds);
           CHECK(chosen[1] > 0);
           CHECK(chosen[2] > 0);
-        }(c, other),
+        }(made, another),
         {.workers = workers});
   }
 }
@@ -607,11 +607,11 @@ TEST_CASE("simulated: cancelled and closed at every moment") {
 
 TEST_CASE("simulated: real descriptors are refused") {
   weir::simulation world{{.seed = 1}};
-  const count real;
+  const count outside;
   world.run([](const count& real) -> task<> {
     const auto alone = co_await as_result(weir::poll(real.number(), POLLIN));
     CHECK(alone.error() == std::errc::not_supported);
     const auto chosen = co_await as_result(select(weir::poll(real.number(), POLLIN), weir::sleep_for(1s)));
     CHECK(chosen.error() == std::errc::not_supported);
-  }(real));
+  }(outside));
 }
