@@ -1,6 +1,6 @@
 // lint: ok (precompiled, where g++ warns of #pragma once)
-// What nearly every test includes and what is not weir's, compiled once per test program. Every test includes what it
-// uses all the same: the reference build does without this file.
+// What nearly every test includes and what is not weir's, compiled once per test program. Tests include what they use
+// all the same.
 #include <doctest/doctest.h>
 #include <fmt/format.h>
 
