@@ -1,4 +1,9 @@
+#include <unistd.h>
+
+#include <atomic>
 #include <deque>
+#include <fstream>
+#include <string>
 #include <thread>
 #include <type_traits>
 
@@ -514,6 +519,19 @@ TEST_CASE("on a worker lock_blocking is told, unless it need not wait") {
   });
 }
 
+namespace {
+
+/// Whether the kernel has put the thread to sleep.
+bool sleeps(pid_t tid) {
+  std::ifstream stat("/proc/self/task/" + std::to_string(tid) + "/stat");
+  std::string text;
+  std::getline(stat, text);
+  const auto name_ends = text.rfind(") ");
+  return tid != 0 && name_ends != std::string::npos && text[name_ends + 2] == 'S';
+}
+
+}  // namespace
+
 TEST_CASE("a thread and tasks wait in one queue") {
   weir::mutex m;
   test::log seen;  // guarded by m
@@ -522,11 +540,13 @@ TEST_CASE("a thread and tasks wait in one queue") {
     auto body = [&](weir::task_group& g) -> weir::task<> {
       g.spawn(use, std::ref(m), std::ref(seen), "task");
       co_await weir::sleep_for(1ms);
+      std::atomic<pid_t> tid{0};
       std::thread thread([&] {
+        tid = ::gettid();
         const auto mine = m.lock_blocking();
         seen.push_back("thread");
       });
-      co_await weir::sleep_for(20ms);
+      while (!sleeps(tid)) co_await weir::sleep_for(1ms);
       g.spawn(use, std::ref(m), std::ref(seen), "another");
       co_await weir::sleep_for(1ms);
       guard.unlock();
