@@ -6,6 +6,8 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
+#include <atomic>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
@@ -107,6 +109,14 @@ bool uring_reactor::leaf_queue::remove(io_leaf& op) noexcept {
 
 // ---- set-up
 
+namespace {
+
+// liburing maps and unmaps rings by system calls of its own, of which ThreadSanitizer knows nothing: this orders what
+// one thread did with a ring and what another one does with a new ring at the same place, as the kernel does.
+constinit std::atomic<unsigned> rings_closed{0};
+
+}  // namespace
+
 std::unique_ptr<uring_reactor> uring_reactor::create(const reactor_options& options, std::string& why_not) {
   // The best flags that the kernel takes; each line is a kernel version that knows them.
   constexpr unsigned common = IORING_SETUP_CLAMP | IORING_SETUP_CQSIZE;
@@ -164,6 +174,7 @@ int uring_reactor::set_up(unsigned entries, unsigned flags) noexcept {
   params.cq_entries = 4 * entries;
   const int result = io_uring_queue_init_params(entries, &ring_, &params);
   if (result < 0) return -result;
+  static_cast<void>(rings_closed.load(std::memory_order_acquire));
   ring_open_ = true;
   deferred_ = (flags & IORING_SETUP_DEFER_TASKRUN) != 0;
   has_task_run_flag_ = (flags & IORING_SETUP_TASKRUN_FLAG) != 0;
@@ -196,7 +207,10 @@ int uring_reactor::try_out() noexcept {
 }
 
 uring_reactor::~uring_reactor() {
-  if (ring_open_) io_uring_queue_exit(&ring_);
+  if (ring_open_) {
+    rings_closed.fetch_add(1, std::memory_order_release);
+    io_uring_queue_exit(&ring_);
+  }
   if (wake_fd_ >= 0) ::close(wake_fd_);
 }
 

@@ -189,7 +189,7 @@ class sending_to_all final : public scene {
     expect(completed || mine_ == "two", "an item was taken that was not sent");
     for (auto* subscriber : {&full_, &roomy_}) {
       std::size_t sent = 0;
-      while (const auto item = subscriber->try_receive()) sent += *item == "two" ? 1 : 0;
+      while (const auto received = subscriber->try_receive()) sent += *received == "two" ? 1 : 0;
       expect(sent == (completed ? 1 : 0), "the item was not sent to all or nobody, or is there twice");
     }
     expect(full_.missed() + roomy_.missed() == 0, "an item was lost");
