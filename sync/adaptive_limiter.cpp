@@ -9,7 +9,7 @@ namespace {
 
 using bucket = detail::token_bucket;
 
-const adaptive_options& checked(const adaptive_options& o) {
+adaptive_options checked(const adaptive_options& o) {
   const bool bounds = o.least > 0 && o.most >= o.least && o.most <= 1e9 && o.least >= 1e-6;
   const bool start = o.initial == 0 || (o.initial >= o.least && o.initial <= o.most);
   const bool steps = o.decrease > 0 && o.decrease < 1 && o.increase > 0 && o.increase <= 1e6;

@@ -8,7 +8,7 @@
 namespace weir {
 namespace {
 
-const concurrency_options& checked(const concurrency_options& o) {
+concurrency_options checked(const concurrency_options& o) {
   const bool bounds = o.least >= 1 && o.least <= o.initial && o.initial <= o.most && o.most <= 1'000'000'000;
   const bool steps = o.decrease > 0 && o.decrease < 1 && o.tolerance >= 1;
   if (!bounds || !steps || o.slow.count() < 0) {

@@ -43,6 +43,7 @@ template <class T, class F>
 class initialiser_of final : public initialiser<T> {
  public:
   template <class G>
+    requires(!std::is_same_v<std::remove_cvref_t<G>, initialiser_of>)
   explicit initialiser_of(G&& fn) : fn_(std::forward<G>(fn)) {}
 
  private:

@@ -163,7 +163,7 @@ bool limiter_core::withdraw(limiter_waiter& w) noexcept {
 }
 
 void limiter_core::take_out(limiter_waiter& w) noexcept {
-  bool free;
+  bool free = false;
   {
     locked_section inside(lock_);
     waiting_.take_out(w);
@@ -248,7 +248,7 @@ void limiter_core::keep_time(time_point due) noexcept {
 }
 
 void limiter_core::time_has_come(limiter_waiter& w, bool by_timer) noexcept {
-  bool stopped;
+  bool stopped = false;
   {
     locked_section inside(lock_);
     if (!w.call_arrives(by_timer)) return;

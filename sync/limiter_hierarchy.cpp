@@ -34,7 +34,7 @@ task<> limiter_hierarchy::acquire_from(std::vector<limiter*> levels, std::uint64
     limiter& level = *levels[i - 1];
     auto wait = level.acquire(n);
     co_await std::move(wait);
-    so_far.add(level, wait.granted_at);
+    so_far.add(level, wait.granted_at);  // NOLINT(bugprone-use-after-move): what is awaited stays where it is
   }
   so_far.keep();
 }

@@ -64,8 +64,7 @@ class oneshot_core {
   }
   /// By the receiver, once it is settled: nobody else touches the value any more.
   std::optional<T> take() {
-    if (!value_) return std::nullopt;
-    std::optional<T> taken(std::move(*value_));
+    std::optional<T> taken = std::move(value_);
     value_.reset();
     return taken;
   }

@@ -69,7 +69,7 @@ class epoll_reactor final : public reactor, private blocking_host {
   int attempt(io_leaf& op, watch* known) noexcept;
   void submit_blocking(io_leaf& op) noexcept;
   void submit_foreign(io_leaf& op) noexcept;
-  void stop_watching(foreign_watch& watch) noexcept;
+  void stop_watching(foreign_watch& wanted) noexcept;
   void handle_foreign(watch& at) noexcept;
   void came_back(io_leaf& op, int result) noexcept override;
 
