@@ -72,7 +72,8 @@ class keyed_limiter {
   /// Keys that are kept now.
   [[nodiscard]] std::size_t size() noexcept {
     std::size_t sum = 0;
-    for (part& p : parts_) {
+    for (std::size_t i = 0; i < part_count; ++i) {
+      part& p = parts_[i];
       const std::lock_guard guard(p.lock);
       sum += p.entries.size();
     }
@@ -80,7 +81,8 @@ class keyed_limiter {
   }
   /// Forgets all limiters that are at rest now. O(keys).
   void forget_idle() noexcept {
-    for (part& p : parts_) {
+    for (std::size_t n = 0; n < part_count; ++n) {
+      part& p = parts_[n];
       const std::lock_guard guard(p.lock);
       for (auto i = p.entries.begin(); i != p.entries.end();) {
         if (may_go(i->second)) {
@@ -185,7 +187,8 @@ class keyed_limiter {
 
   const std::unique_ptr<maker_base> make_;
   const std::size_t most_in_part_;
-  part parts_[part_count];
+  // Elsewhere: a coroutine's frame has no place for what is aligned to cache lines.
+  const std::unique_ptr<part[]> parts_ = std::make_unique<part[]>(part_count);
 };
 
 /// Keeps a key's limiter, and is used like a pointer to it. Move-only.
