@@ -1,4 +1,4 @@
-// expect: select takes sends, receives, permits, sleeps, ticks and events
+// expect: select takes sends, receives, permits, sleeps, ticks, events
 // The scope belongs around the select.
 #include <weir/runtime/with_timeout.hpp>
 #include <weir/sync/channel.hpp>

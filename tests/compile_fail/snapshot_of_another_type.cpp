@@ -1,4 +1,4 @@
-// expect: basic_string|no matching|cannot convert|no viable
+// expect: basic_string
 // A snapshot has one type, unlike Go's atomic.Value, which panics.
 #include <string>
 

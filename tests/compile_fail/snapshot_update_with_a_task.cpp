@@ -1,4 +1,4 @@
-// expect: load\(\), compute, store_if\(\)
+// expect: load(), compute, store_if()
 // The copy would be published before the task has begun.
 #include <weir/sync/snapshot.hpp>
 

@@ -1,4 +1,4 @@
-// expect: read-only|const
+// expect: operator*
 // Others read the same version.
 #include <weir/sync/snapshot.hpp>
 
