@@ -48,9 +48,7 @@ double start_of(const adaptive_options& o) noexcept { return o.initial == 0 ? o.
 }  // namespace
 
 adaptive_limiter::adaptive_limiter(const adaptive_options& options, std::uint64_t burst)
-    : limiter_with("adaptive_limiter", bucket_of(start_of(checked(options)), burst)),
-      options_(options),
-      rate_(start_of(options)) {
+    : limiter_with(bucket_of(start_of(checked(options)), burst)), options_(options), rate_(start_of(options)) {
   // The slowest rate has the longest period: what is refused is refused now, and not when it has slowed down.
   static_cast<void>(bucket_of(options.least, burst));
 }
@@ -74,9 +72,8 @@ void adaptive_limiter::on_success() {
 }
 
 double adaptive_limiter::rate() noexcept {
-  double current = 0;
-  alter([&](time_point) { current = rate_; });
-  return current;
+  const section inside(*this);
+  return rate_;
 }
 
 }  // namespace weir

@@ -176,9 +176,8 @@ class keyed_limiter {
     for (std::size_t i = 0; i < most_looks && in.hand; ++i) {
       entry& seen = *in.hand;
       in.hand = seen.after;
-      const bool lately = std::exchange(seen.used, false);
-      const bool goes = i < looks ? !lately && may_go(seen) : false;
-      if (!goes && !(full && !lately && seen.handles == 0)) continue;
+      if (std::exchange(seen.used, false)) continue;
+      if (full ? seen.handles != 0 : !may_go(seen)) continue;
       unlink(in, seen);
       in.entries.erase(*seen.key);
       if (full) return;

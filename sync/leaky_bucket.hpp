@@ -15,21 +15,14 @@ namespace weir {
 ///     co_await smooth.acquire();
 ///
 /// Who takes n makes the next one wait n times as long. See limiter for what else can be done with it.
-class leaky_bucket final : public detail::limiter_with<detail::token_bucket> {
+class leaky_bucket final : public detail::settable_limiter<detail::token_bucket> {
  public:
   /// `queue`: calls and reservations that may wait. Throws std::invalid_argument as rate_limiter does.
   template <class Rep, class Period>
   leaky_bucket(std::uint64_t rate, std::chrono::duration<Rep, Period> period, std::size_t queue)
-      : limiter_with("leaky_bucket",
-                     detail::token_bucket("leaky_bucket", clock::now(), rate, detail::to_duration(period), largest, 0,
-                                          detail::token_bucket::payment::after),
-                     queue) {}
-
-  /// From now on; those who wait keep their places. Throws as the constructor does, and has no effect then. Any thread.
-  template <class Rep, class Period>
-  void set_rate(std::uint64_t rate, std::chrono::duration<Rep, Period> period) {
-    alter([&](time_point now) { policy_.set_rate(now, rate, detail::to_duration(period)); });
-  }
+      : settable_limiter(detail::token_bucket("leaky_bucket", clock::now(), rate, detail::to_duration(period), largest,
+                                              0, detail::token_bucket::payment::after),
+                         queue) {}
 
  private:
   static constexpr std::uint64_t largest = 1024;

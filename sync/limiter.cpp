@@ -85,72 +85,72 @@ void limiter_core::require(const limiter_waiter& w) const {
   if (w.how != limiter_waiter::ending::granted) describe(w.how, w.count).rethrow();
 }
 
+void limiter_core::grant(limiter_waiter& w, time_point at) noexcept {
+  w.how = limiter_waiter::ending::granted;
+  w.granted_at = at;
+  granted_ += w.count;
+}
+
+void limiter_core::refuse(limiter_waiter& w, limiter_waiter::ending why) noexcept {
+  w.how = why;
+  ++refused_;
+}
+
 bool limiter_core::end_at_once(limiter_waiter& w) noexcept {
   if (w.count > most_at_once()) {
-    w.how = limiter_waiter::ending::too_many;
+    refuse(w, limiter_waiter::ending::too_many);
   } else if (!waiting_.has_live(nullptr) && take(played_, w.count)) {
-    w.how = limiter_waiter::ending::granted;
-    w.granted_at = played_;
-    granted_ += w.count;
-    return true;
+    grant(w, played_);
   } else if (waiting_count_ >= most_waiting_) {
-    w.how = limiter_waiter::ending::too_long;
+    refuse(w, limiter_waiter::ending::too_long);
   } else {
     return false;
   }
-  ++refused_;
   return true;
 }
 
 bool limiter_core::try_enter(limiter_waiter& w) noexcept {
-  locked_section inside(lock_);
-  serve(clock::now(), inside.woken);
+  const section inside(*this);
   return end_at_once(w);
 }
 
 bool limiter_core::try_take(std::uint64_t n, time_point* when) {
-  locked_section inside(lock_);
-  const time_point now = clock::now();
-  serve(now, inside.woken);
+  const section inside(*this);
   if (n > most_at_once()) describe(limiter_waiter::ending::too_many, n).rethrow();
   if (waiting_.has_live(nullptr) || !take(played_, n)) {
     ++refused_;
     return false;
   }
   granted_ += n;
-  if (when) *when = now;
+  if (when) *when = played_;
   return true;
 }
 
 admission limiter_core::enter(limiter_waiter& w) noexcept {
-  locked_section inside(lock_);
-  const time_point now = clock::now();
-  serve(now, inside.woken);
-  const admission answer = waiting_.admit(w, [&] {
-    if (end_at_once(w)) return true;
-    if (w.deadline == no_deadline || when_behind(played_, tokens_ahead_, w.count) < w.deadline) return false;
-    w.how = limiter_waiter::ending::too_late;
-    ++refused_;
-    return true;
-  });
-  if (answer == admission::queued) {
-    count_in(w);
-    if (!keeper_) serve(now, inside.woken);
+  section inside(*this);
+  if (w.withdrawn()) return admission::refused;
+  if (end_at_once(w)) return admission::passed;
+  if (w.deadline != no_deadline && when_behind(played_, tokens_ahead_, w.count) >= w.deadline) {
+    refuse(w, limiter_waiter::ending::too_late);
+    return admission::passed;
   }
-  return answer;
+  queue(w, inside);
+  return admission::queued;
 }
 
 bool limiter_core::arm(limiter_waiter& w, case_link link) noexcept {
   w.in_select = link;
-  locked_section inside(lock_);
-  const time_point now = clock::now();
-  serve(now, inside.woken);
+  section inside(*this);
   if (w.count > most_at_once() || waiting_count_ >= most_waiting_) return false;
-  if (!waiting_.has_live(link.in) && when(played_, w.count) <= now) return false;
+  if (!waiting_.has_live(link.in) && when(played_, w.count) <= inside.now) return false;
+  queue(w, inside);
+  return true;
+}
+
+void limiter_core::queue(limiter_waiter& w, section& inside) noexcept {
   waiting_.push(w);
   count_in(w);
-  if (!keeper_) serve(now, inside.woken);
-  return true;
+  if (!keeper_) inside.serve_again();
 }
 
 bool limiter_core::withdraw(limiter_waiter& w) noexcept {
@@ -204,8 +204,7 @@ void limiter_core::serve(time_point now, intrusive_list<waiter>& woken) noexcept
   while (waiter* first = waiting_.hold_first()) {
     auto& w = static_cast<limiter_waiter&>(*first);
     if (w.count > most_at_once()) {
-      w.how = limiter_waiter::ending::too_many;
-      ++refused_;
+      refuse(w, limiter_waiter::ending::too_many);
     } else {
       const time_point due = when(played_, w.count);
       if (due > now) {
@@ -215,9 +214,7 @@ void limiter_core::serve(time_point now, intrusive_list<waiter>& woken) noexcept
       }
       played_ = due;
       take(due, w.count);
-      w.how = limiter_waiter::ending::granted;
-      w.granted_at = due;
-      granted_ += w.count;
+      grant(w, due);
     }
     waiting_.take_held(w);
     count_out(w);
@@ -264,12 +261,10 @@ void limiter_core::time_has_come(limiter_waiter& w, bool by_timer) noexcept {
 }
 
 time_point limiter_core::reserve(limiter_waiter& w) {
-  locked_section inside(lock_);
-  const time_point now = clock::now();
-  serve(now, inside.woken);
+  const section inside(*this);
   if (end_at_once(w)) {
     require(w);
-    return now;
+    return played_;
   }
   const time_point due = when_behind_all(played_, w.count);
   waiting_.push(w);
@@ -278,12 +273,10 @@ time_point limiter_core::reserve(limiter_waiter& w) {
 }
 
 bool limiter_core::cancel_reservation(limiter_waiter& w) noexcept {
-  locked_section inside(lock_);
-  const time_point now = clock::now();
-  if (w.counted_) serve(now, inside.woken);
+  section inside(*this);
   if (!waiting_.take_out(w)) return false;
   count_out(w);
-  serve(now, inside.woken);
+  inside.serve_again();
   return true;
 }
 
@@ -301,16 +294,13 @@ void limiter_core::give_back(time_point taken, std::uint64_t n) noexcept {
 }
 
 limiter_counters limiter_core::counters() noexcept {
-  locked_section inside(lock_);
-  serve(clock::now(), inside.woken);
+  const section inside(*this);
   return {.granted = granted_, .waits = waits_, .refused = refused_, .waiting = waiting_count_};
 }
 
 std::uint64_t limiter_core::available() noexcept {
-  locked_section inside(lock_);
-  const time_point now = clock::now();
-  serve(now, inside.woken);
-  return waiting_.has_live(nullptr) ? 0 : available_at(now);
+  const section inside(*this);
+  return waiting_.has_live(nullptr) ? 0 : available_at(played_);
 }
 
 std::uint64_t limiter_core::most() noexcept {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <coroutine>
 #include <cstddef>
 #include <cstdint>
@@ -109,15 +110,25 @@ class limiter_core {
   [[nodiscard]] std::uint64_t most() noexcept;
   [[nodiscard]] bool at_rest() noexcept;
 
+  /// The lock, held, at a time up to which everybody has been served.
+  class section : public locked_section {
+   public:
+    explicit section(limiter_core& core) noexcept : locked_section(core.lock_), core_(core) { serve_again(); }
+    void serve_again() noexcept { core_.serve(now, woken); }
+
+    const time_point now = clock::now();
+
+   private:
+    limiter_core& core_;
+  };
+
   /// Changes the policy, and serves whoever can be served after that. `change(now)` may throw.
   template <class F>
   void alter(F change) {
-    locked_section inside(lock_);
-    const time_point now = clock::now();
-    serve(now, inside.woken);
-    change(now);
-    played_ = now;
-    serve(now, inside.woken);
+    section inside(*this);
+    change(inside.now);
+    played_ = inside.now;
+    inside.serve_again();
   }
 
  private:
@@ -142,10 +153,12 @@ class limiter_core {
 
  private:
   [[nodiscard]] failure describe(limiter_waiter::ending how, std::uint64_t n) const;
+  void grant(limiter_waiter& w, time_point at) noexcept;
+  void refuse(limiter_waiter& w, limiter_waiter::ending why) noexcept;
   bool end_at_once(limiter_waiter& w) noexcept;
+  void queue(limiter_waiter& w, section& inside) noexcept;
   void count_in(limiter_waiter& w) noexcept;
   void count_out(limiter_waiter& w) noexcept;
-  void decide(limiter_waiter& w, limiter_waiter::fate how, intrusive_list<waiter>& woken) noexcept;
   bool free_of_calls(limiter_waiter& w) noexcept;
   void serve(time_point now, intrusive_list<waiter>& woken) noexcept;
   void keep_time(time_point due) noexcept;
@@ -300,8 +313,8 @@ inline limiter_core& limiter_acquire_operation::object() const noexcept { return
 template <class Policy>
 class limiter_with : public limiter {
  protected:
-  limiter_with(const char* kind, Policy policy, std::size_t most_waiting = static_cast<std::size_t>(-1))
-      : limiter(kind, most_waiting), policy_(std::move(policy)) {}
+  explicit limiter_with(Policy policy, std::size_t most_waiting = static_cast<std::size_t>(-1))
+      : limiter(policy.whose(), most_waiting), policy_(std::move(policy)) {}
   ~limiter_with() = default;
 
   Policy policy_;
@@ -330,6 +343,23 @@ class limiter_with : public limiter {
   std::uint64_t most_at_once() noexcept final { return policy_.most(); }
   std::uint64_t available_at(time_point now) noexcept final { return policy_.available(now); }
   bool at_rest_at(time_point now) noexcept final { return policy_.at_rest(now); }
+};
+
+/// One whose rate its user sets.
+template <class Policy>
+class settable_limiter : public limiter_with<Policy> {
+ public:
+  /// From now on so many in each `period`. What was granted stays counted and what is there stays there; no new tokens
+  /// are handed out, and those who wait keep their places. Throws as the constructor does, and has no effect then. Any
+  /// thread. O(1), and O(limit) for a sliding window that grows.
+  template <class Rep, class Period>
+  void set_rate(std::uint64_t number, std::chrono::duration<Rep, Period> period) {
+    this->alter([&](time_point now) { this->policy_.set_rate(now, number, to_duration(period)); });
+  }
+
+ protected:
+  using limiter_with<Policy>::limiter_with;
+  ~settable_limiter() = default;
 };
 
 }  // namespace detail

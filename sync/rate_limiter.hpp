@@ -15,7 +15,7 @@ namespace weir {
 /// In any time t it grants at most burst + tokens * t / period. One who asks again and again keeps up with the rate if
 /// the burst is worth more than the time by which he is woken late: a full bucket gains nothing. See limiter for what
 /// can be done with it.
-class rate_limiter final : public detail::limiter_with<detail::token_bucket> {
+class rate_limiter final : public detail::settable_limiter<detail::token_bucket> {
  public:
   /// Starts full, or with `initial` tokens if that is less. Any rate from one in years to more than one in a
   /// nanosecond; throws std::invalid_argument when a number is not positive, or the burst times the nanoseconds of the
@@ -24,15 +24,8 @@ class rate_limiter final : public detail::limiter_with<detail::token_bucket> {
   rate_limiter(std::uint64_t tokens, std::chrono::duration<Rep, Period> period, std::uint64_t burst)
       : rate_limiter(tokens, detail::to_duration(period), burst, burst) {}
   rate_limiter(std::uint64_t tokens, duration period, std::uint64_t burst, std::uint64_t initial)
-      : limiter_with("rate_limiter", detail::token_bucket("rate_limiter", clock::now(), tokens, period, burst, initial,
-                                                          detail::token_bucket::payment::before)) {}
-
-  /// From now on. The tokens that are there stay there, no new ones are handed out, and those who wait keep their
-  /// places. Throws as the constructor does, and has no effect then. Any thread. O(1).
-  template <class Rep, class Period>
-  void set_rate(std::uint64_t tokens, std::chrono::duration<Rep, Period> period) {
-    alter([&](time_point now) { policy_.set_rate(now, tokens, detail::to_duration(period)); });
-  }
+      : settable_limiter(detail::token_bucket("rate_limiter", clock::now(), tokens, period, burst, initial,
+                                              detail::token_bucket::payment::before)) {}
 };
 
 }  // namespace weir

@@ -12,28 +12,33 @@ namespace weir::detail {
 
 namespace {
 
-void check(const char* whose, std::uint64_t limit, duration window) {
-  if (limit == 0) throw std::invalid_argument(std::string("weir: the limit of a ") + whose + " must be at least 1");
-  if (window <= duration::zero()) {
-    throw std::invalid_argument(std::string("weir: the window of a ") + whose + " must be positive");
-  }
-  if (limit > static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max())) {
-    throw std::invalid_argument(std::string("weir: the limit of a ") + whose + " is too large");
-  }
-}
-
 time_point after_windows(time_point start, duration window, std::uint64_t count) noexcept {
   return add_saturated(start, duration(narrow(wide_integer{window.count()} * count)));
 }
 
 }  // namespace
 
+// ---- limit_in_window
+
+limit_in_window::limit_in_window(const char* whose, std::uint64_t limit, duration window)
+    : whose_(whose), limit_(limit), window_(window) {
+  check(limit, window);
+}
+
+void limit_in_window::check(std::uint64_t limit, duration window) const {
+  if (limit == 0) throw std::invalid_argument(std::string("weir: the limit of a ") + whose_ + " must be at least 1");
+  if (window <= duration::zero()) {
+    throw std::invalid_argument(std::string("weir: the window of a ") + whose_ + " must be positive");
+  }
+  if (limit > static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max())) {
+    throw std::invalid_argument(std::string("weir: the limit of a ") + whose_ + " is too large");
+  }
+}
+
 // ---- fixed_window
 
 fixed_window::fixed_window(const char* whose, time_point now, std::uint64_t limit, duration window)
-    : whose_(whose), limit_(limit), window_(window), start_(now) {
-  check(whose, limit, window);
-}
+    : limit_in_window(whose, limit, window), start_(now) {}
 
 void fixed_window::roll(time_point now) noexcept {
   if (now < start_) {
@@ -74,7 +79,7 @@ std::uint64_t fixed_window::available(time_point now) noexcept {
 }
 
 void fixed_window::set_rate(time_point now, std::uint64_t limit, duration window) {
-  check(whose_, limit, window);
+  check(limit, window);
   roll(now);
   limit_ = limit;
   window_ = window;
@@ -83,10 +88,7 @@ void fixed_window::set_rate(time_point now, std::uint64_t limit, duration window
 // ---- sliding_log
 
 sliding_log::sliding_log(const char* whose, time_point, std::uint64_t limit, duration window)
-    : whose_(whose), limit_(limit), window_(window) {
-  check(whose, limit, window);
-  taken_.resize(limit);
-}
+    : limit_in_window(whose, limit, window), taken_(limit) {}
 
 void sliding_log::forget_old(time_point now) noexcept {
   if (count_ != 0 && now < at(count_ - 1)) count_ = 0;
@@ -144,7 +146,7 @@ std::uint64_t sliding_log::available(time_point now) noexcept {
 }
 
 void sliding_log::set_rate(time_point now, std::uint64_t limit, duration window) {
-  check(whose_, limit, window);
+  check(limit, window);
   if (limit > taken_.size()) {
     std::vector<time_point> larger(limit);
     for (std::uint64_t i = 0; i < count_; ++i) larger[i] = at(i);
@@ -159,9 +161,7 @@ void sliding_log::set_rate(time_point now, std::uint64_t limit, duration window)
 // ---- sliding_counter
 
 sliding_counter::sliding_counter(const char* whose, time_point now, std::uint64_t limit, duration window)
-    : whose_(whose), limit_(limit), window_(window), start_(now) {
-  check(whose, limit, window);
-}
+    : limit_in_window(whose, limit, window), start_(now) {}
 
 void sliding_counter::roll(time_point now) noexcept {
   if (now < start_) {
@@ -223,7 +223,7 @@ std::uint64_t sliding_counter::available(time_point now) noexcept {
 }
 
 void sliding_counter::set_rate(time_point now, std::uint64_t limit, duration window) {
-  check(whose_, limit, window);
+  check(limit, window);
   roll(now);
   limit_ = limit;
   window_ = window;

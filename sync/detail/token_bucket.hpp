@@ -27,6 +27,8 @@ class token_bucket {
   token_bucket(const char* whose, time_point now, std::uint64_t tokens, duration period, std::uint64_t burst,
                std::uint64_t initial, payment when);
 
+  /// Whose rule this is.
+  [[nodiscard]] const char* whose() const noexcept { return whose_; }
   bool take(time_point now, std::uint64_t n) noexcept;
   /// What was taken at `taken`.
   void give_back(time_point taken, std::uint64_t n) noexcept;
