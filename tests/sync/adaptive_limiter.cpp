@@ -4,13 +4,8 @@
 
 #include "support.hpp"
 
+using test::at;
 using test::simulate;
-
-namespace {
-
-weir::time_point at(weir::duration since_start) { return weir::time_point() + since_start; }
-
-}  // namespace
 
 TEST_CASE(
     "adaptive_limiter: halves on overload, not below its least, and recovers by a tenth, not above its most (S100)") {

@@ -15,6 +15,7 @@
 
 #include "support.hpp"
 
+using test::at;
 using test::settle;
 using test::simulate;
 
@@ -23,7 +24,6 @@ namespace {
 using per_user = weir::keyed_limiter<std::string, weir::rate_limiter>;
 using per_number = weir::keyed_limiter<std::uint64_t, weir::rate_limiter>;
 
-weir::time_point at(weir::duration since_start) { return weir::time_point() + since_start; }
 weir::rate_limiter ten_a_second() { return weir::rate_limiter(10, 1s, 5); }
 
 }  // namespace

@@ -5,13 +5,8 @@
 
 #include "support.hpp"
 
+using test::at;
 using test::simulate;
-
-namespace {
-
-weir::time_point at(weir::duration since_start) { return weir::time_point() + since_start; }
-
-}  // namespace
 
 TEST_CASE("leaky_bucket: lets one through at a time, and each of them waits his turn (S99, D48)") {
   std::vector<weir::duration> times;

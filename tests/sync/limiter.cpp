@@ -15,6 +15,7 @@
 
 #include "support.hpp"
 
+using test::at;
 using test::settle;
 using test::simulate;
 
@@ -22,12 +23,6 @@ static_assert(!std::is_copy_constructible_v<weir::rate_limiter> && !std::is_move
 static_assert(!std::is_constructible_v<weir::limiter>);
 static_assert(!std::is_copy_constructible_v<weir::limiter_reservation>);
 static_assert(std::is_nothrow_move_constructible_v<weir::limiter_reservation>);
-
-namespace {
-
-weir::time_point at(weir::duration since_start) { return weir::time_point() + since_start; }
-
-}  // namespace
 
 TEST_CASE("limiter: first come, first served; who asks for much is not passed by those who ask for little") {
   test::log seen;

@@ -8,14 +8,9 @@
 
 #include "support.hpp"
 
+using test::at;
 using test::settle;
 using test::simulate;
-
-namespace {
-
-weir::time_point at(weir::duration since_start) { return weir::time_point() + since_start; }
-
-}  // namespace
 
 TEST_CASE("limiter_hierarchy: takes from all levels, or from none") {
   simulate([]() -> weir::task<> {

@@ -5,13 +5,8 @@
 
 #include "support.hpp"
 
+using test::at;
 using test::simulate;
-
-namespace {
-
-weir::time_point at(weir::duration since_start) { return weir::time_point() + since_start; }
-
-}  // namespace
 
 TEST_CASE("rate_limiter: starts full, and then grants one per period") {
   simulate([]() -> weir::task<> {

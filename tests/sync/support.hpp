@@ -22,6 +22,9 @@ class dice {
   std::mt19937_64 engine_;
 };
 
+/// In a simulation: so long after its beginning.
+constexpr weir::time_point at(weir::duration since_start) { return weir::time_point() + since_start; }
+
 /// In a simulation: when it completes, everything that could run has run.
 inline auto settle() { return weir::sleep_for(1ns); }
 

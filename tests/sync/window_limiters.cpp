@@ -5,11 +5,10 @@
 
 #include "support.hpp"
 
+using test::at;
 using test::simulate;
 
 namespace {
-
-weir::time_point at(weir::duration since_start) { return weir::time_point() + since_start; }
 
 /// The times at which `count` tasks that come at once get their tokens.
 template <class Limiter>
