@@ -7,6 +7,7 @@
 #include "detail/operation.hpp"
 #include "detail/selection.hpp"
 #include "detail/timer.hpp"
+#include "detail/wrapped_operation.hpp"
 
 namespace weir {
 namespace detail {
@@ -126,29 +127,21 @@ class interval {
   time_point next_;
 };
 
-class [[nodiscard]] interval::tick_operation final : public detail::operation_base {
+class [[nodiscard]] interval::tick_operation final : public detail::wrapped_operation<detail::sleep_operation> {
  public:
   using value_type = time_point;
 
-  explicit tick_operation(interval& owner) noexcept : owner_(owner), sleep_(owner.next_) {}
+  explicit tick_operation(interval& owner) noexcept
+      : wrapped_operation(detail::sleep_operation(owner.next_)), owner_(owner) {}
 
-  bool ready(const detail::await_context& context) noexcept { return sleep_.ready(context); }
-  std::coroutine_handle<> start(const detail::await_context& context) noexcept { return sleep_.start(context); }
   time_point resume() noexcept {
-    sleep_.resume();
+    inner_.resume();
     return owner_.advance();
   }
   result<time_point> resume_result() noexcept { return result<time_point>(std::in_place, resume()); }
 
-  // The selectable protocol.
-  bool try_commit() noexcept { return sleep_.try_commit(); }
-  bool arm_case(detail::case_link link) noexcept { return sleep_.arm_case(link); }
-  void withdraw_case() noexcept { sleep_.withdraw_case(); }
-  [[nodiscard]] const void* case_object() const noexcept { return sleep_.case_object(); }
-
  private:
   interval& owner_;
-  detail::sleep_operation sleep_;
 };
 
 inline interval::tick_operation interval::tick() noexcept { return tick_operation(*this); }

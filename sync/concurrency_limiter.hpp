@@ -1,14 +1,13 @@
 #pragma once
 
 #include <chrono>
-#include <coroutine>
 #include <cstddef>
 #include <cstdint>
 #include <utility>
 
 #include "../runtime/clock.hpp"
 #include "../runtime/detail/config.hpp"
-#include "../runtime/detail/operation.hpp"
+#include "../runtime/detail/wrapped_operation.hpp"
 #include "detail/domain_lock.hpp"
 #include "semaphore.hpp"
 
@@ -77,26 +76,18 @@ class [[nodiscard]] concurrency_permit {
 };
 
 /// What concurrency_limiter::acquire() returns.
-class [[nodiscard]] concurrency_acquire_operation final : public detail::operation_base {
+class [[nodiscard]] concurrency_acquire_operation final
+    : public detail::wrapped_operation<detail::semaphore_acquire_operation> {
  public:
   using value_type = concurrency_permit;
 
   explicit concurrency_acquire_operation(concurrency_limiter& owner) noexcept;
 
-  bool ready(const detail::await_context& context) noexcept { return wait_.ready(context); }
-  std::coroutine_handle<> start(const detail::await_context& context) noexcept { return wait_.start(context); }
-  concurrency_permit resume() noexcept { return {owner_, wait_.resume()}; }
+  concurrency_permit resume() noexcept { return {owner_, inner_.resume()}; }
   result<concurrency_permit> resume_result() noexcept { return {std::in_place, resume()}; }
-
-  // The selectable protocol.
-  bool try_commit() noexcept { return wait_.try_commit(); }
-  bool arm_case(detail::case_link link) noexcept { return wait_.arm_case(link); }
-  void withdraw_case() noexcept { wait_.withdraw_case(); }
-  [[nodiscard]] const void* case_object() const noexcept { return wait_.case_object(); }
 
  private:
   concurrency_limiter& owner_;
-  detail::semaphore_acquire_operation wait_;
 };
 
 /// So many at work at a time as the other side can bear, which it finds out by itself from how long the calls take and
@@ -156,6 +147,6 @@ class concurrency_limiter {
 };
 
 inline concurrency_acquire_operation::concurrency_acquire_operation(concurrency_limiter& owner) noexcept
-    : owner_(owner), wait_(owner.permits_.acquire()) {}
+    : wrapped_operation(owner.permits_.acquire()), owner_(owner) {}
 
 }  // namespace weir

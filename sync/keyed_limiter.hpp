@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "../runtime/detail/config.hpp"
+#include "../runtime/detail/wrapped_operation.hpp"
 #include "detail/domain_lock.hpp"
 #include "limiter.hpp"
 
@@ -219,26 +220,19 @@ class [[nodiscard]] keyed_limiter<Key, Limiter, Hash, Equal>::handle {
 };
 
 template <class Key, class Limiter, class Hash, class Equal>
-class [[nodiscard]] keyed_limiter<Key, Limiter, Hash, Equal>::acquire_operation final : public detail::operation_base {
+class [[nodiscard]] keyed_limiter<Key, Limiter, Hash, Equal>::acquire_operation final
+    : public detail::wrapped_operation<detail::limiter_acquire_operation> {
  public:
   using value_type = void;
 
-  acquire_operation(handle of, std::uint64_t n) noexcept : limiter_(std::move(of)), wait_(*limiter_, n) {}
+  acquire_operation(handle of, std::uint64_t n) noexcept
+      : wrapped_operation(detail::limiter_acquire_operation(*of, n)), limiter_(std::move(of)) {}
 
-  bool ready(const detail::await_context& context) noexcept { return wait_.ready(context); }
-  std::coroutine_handle<> start(const detail::await_context& context) noexcept { return wait_.start(context); }
-  void resume() { wait_.resume(); }
-  result<void> resume_result() noexcept { return wait_.resume_result(); }
-
-  // The selectable protocol.
-  bool try_commit() noexcept { return wait_.try_commit(); }
-  bool arm_case(detail::case_link link) noexcept { return wait_.arm_case(link); }
-  void withdraw_case() noexcept { wait_.withdraw_case(); }
-  [[nodiscard]] const void* case_object() const noexcept { return wait_.case_object(); }
+  void resume() { inner_.resume(); }
+  result<void> resume_result() noexcept { return inner_.resume_result(); }
 
  private:
-  handle limiter_;
-  detail::limiter_acquire_operation wait_;
+  handle limiter_;  // keeps what inner_ refers to
 };
 
 template <class Key, class Limiter, class Hash, class Equal>
