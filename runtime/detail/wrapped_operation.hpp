@@ -23,7 +23,7 @@ class wrapped_operation : public operation_base {
   [[nodiscard]] const void* case_object() const noexcept { return inner_.case_object(); }
 
  protected:
-  explicit wrapped_operation(Inner inner) noexcept : inner_(std::move(inner)) {}
+  explicit wrapped_operation(Inner&& inner) noexcept : inner_(std::move(inner)) {}
   wrapped_operation(const wrapped_operation&) = default;
   ~wrapped_operation() = default;
 
