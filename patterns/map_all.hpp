@@ -29,11 +29,15 @@ static_assert(std::is_trivially_destructible_v<map_options>);
 
 namespace detail {
 
+/// What the function is given of a range: what is in it if that is lent, and what is moved out of it otherwise.
+template <class R>
+using mapped_item = std::conditional_t<std::is_lvalue_reference_v<R>, std::ranges::range_reference_t<R>,
+                                       std::ranges::range_rvalue_reference_t<R>>;
+
 /// Each worker takes the next place, and fills it: no two write the same, and the join orders them before the reader.
 template <class R, class Fn>
 class mapping {
-  using item = std::conditional_t<std::is_lvalue_reference_v<R>, std::ranges::range_reference_t<R>,
-                                  std::ranges::range_rvalue_reference_t<R>>;
+  using item = mapped_item<R>;
 
  public:
   using made = stage_result_t<Fn, item>;
@@ -115,9 +119,10 @@ class map_all_function {
     requires std::ranges::sized_range<R>
   auto operator()(R&& items, Fn&& function, const map_options& options = {}) const {
     WEIR_DETAIL_REQUIRE_NAMED(Fn);
-    static_assert(
-        std::invocable<std::decay_t<Fn>&, std::ranges::range_reference_t<R>> || !std::is_lvalue_reference_v<R>,
-        "map_all: the function cannot be called with what is in the range");
+    static_assert(std::invocable<std::decay_t<Fn>&, mapped_item<R>>,
+                  "map_all: the function cannot be called with what is in the range");
+    static_assert(!returns_lost_operation<std::decay_t<Fn>, mapped_item<R>>,
+                  "map_all: the function returns an operation that nobody would await: make it a coroutine that does");
     return map_into_slots<R, std::decay_t<Fn>>(std::forward<R>(items), std::forward<Fn>(function), options);
   }
 };
