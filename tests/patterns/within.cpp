@@ -40,16 +40,16 @@ TEST_CASE("within: a limit for each item; one that takes longer fails the pipeli
     auto quick = co_await (from(test::numbers(4)) | transform(within(50ms, work)) | collect());
     CHECK(quick == test::up_to(4));
     CHECK(weir::now() == test::at(60ms));
-    auto ended = co_await weir::as_result(from(test::numbers(9)) | transform(within(50ms, work), {.workers = 9}) |
+    auto ended = co_await weir::as_result(from(test::numbers(7)) | transform(within(55ms, work), {.workers = 9}) |
                                           weir::for_each([](int) {}));
     CHECK(ended.error() == std::errc::timed_out);
-    CHECK(weir::now() == test::at(110ms));
+    CHECK(weir::now() == test::at(115ms));
     weir::channel<weir::failed_item<int>> late(10);
     auto rest = co_await (from(test::numbers(9)) |
                           transform(within(55ms, work), {.workers = 9, .ordered = true}).or_else(late) | collect());
     CHECK(rest == test::up_to(6));
     CHECK(late.size() == 3);
-    CHECK(weir::now() == test::at(165ms));
+    CHECK(weir::now() == test::at(170ms));
   });
 }
 
