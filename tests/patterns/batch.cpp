@@ -268,8 +268,7 @@ TEST_CASE("batch: each item is in exactly one batch, in order, none late, none e
   }
 }
 
-TEST_CASE(
-    "batch: 10 items or 100 ms after the first; adding goes on while one is stored; the last is stored too (S140)") {
+TEST_CASE("batch: 10 items or 100 ms from the first; one is stored while the next fills; the last too (S140)") {
   for (std::uint64_t seed = 1; seed <= 50; ++seed) {
     simulate(
         []() -> weir::task<> {

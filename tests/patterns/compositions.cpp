@@ -95,8 +95,7 @@ TEST_CASE("compositions: what has answered within a second, and who has not (S43
   });
 }
 
-TEST_CASE(
-    "compositions: a function that returns a receiver; its producer closes it, and leaves when nobody reads (S44)") {
+TEST_CASE("compositions: a function returns a receiver; its producer leaves when nobody reads (S44)") {
   simulate([]() -> weir::task<> {
     bool left = false;
     auto produce = [&](weir::sender<int> to) -> weir::task<> {
@@ -274,8 +273,7 @@ TEST_CASE("compositions: the earlier of completion and limit, and which it was (
   });
 }
 
-TEST_CASE(
-    "compositions: a limit around work that cannot be stopped: its late result is dropped, and it is joined (S60)") {
+TEST_CASE("compositions: a limit around what cannot be stopped: late results are dropped (S60)") {
   for (const weir::duration takes : {weir::duration(100ms), weir::duration(12s)}) {
     simulate([takes]() -> weir::task<> {
       test::log seen;
@@ -334,9 +332,7 @@ TEST_CASE("compositions: a buffer takes a burst, then the producer is slowed dow
 }
 
 // 50 workers for 1,000 images of 50 + id % 150 ms: 2.44 s at best.
-TEST_CASE(
-    "compositions: fan-out and fan-in of 1,000 images: times, counts, and an error for each that was cut off (S50, "
-    "D12)") {
+TEST_CASE("compositions: 1,000 images on 50 workers: an outcome for each, cut off or not (S50, D12)") {
   struct outcome {
     int id;
     bool good;

@@ -59,9 +59,7 @@ weir::task<> process(int n, int bad_each, Store store, std::vector<std::string>&
 
 }  // namespace
 
-TEST_CASE(
-    "log pipeline: 100,000 records in 5.0 s, 33,333 errors, 1,000 users, statistics behind the last write (S152, "
-    "S45)") {
+TEST_CASE("log pipeline: 100,000 records in 5.0 s, 33,333 errors, 1,000 users (S152, S45)") {
   simulate([]() -> weir::task<> {
     const int n = test::scaled(100'000, 20'000);
     statistics all;

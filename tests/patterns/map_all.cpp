@@ -95,8 +95,7 @@ TEST_CASE("map_all: the first failure stops the others and is thrown; a result f
   });
 }
 
-TEST_CASE(
-    "map_all: 100 interfaces called, 1,000 addresses checked, 10,000 images resized, each with a bound (S175, P25)") {
+TEST_CASE("map_all: 100 calls, 1,000 addresses, 10,000 images, each with a bound (S175, P25)") {
   simulate([]() -> weir::task<> {
     struct kind {
       int number;

@@ -7,8 +7,7 @@ using weir::from;
 using weir::transform;
 using weir::with_progress;
 
-TEST_CASE(
-    "with_progress: a line every period while a pipeline runs, and one at its end; it tells how much waits (P11)") {
+TEST_CASE("with_progress: a line every period, how much waits included, and one at the end (P11)") {
   simulate([]() -> weir::task<> {
     weir::stage_counters parsed{"parse"};
     std::vector<std::pair<int, std::string>> lines;
