@@ -3,7 +3,11 @@
 #include <algorithm>
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <optional>
 #include <stdexcept>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -17,39 +21,67 @@
 namespace weir {
 namespace detail {
 
+/// When a batch is complete.
+template <class Weigh>
+struct batch_limits {
+  std::size_t size;
+  duration longest;
+  std::uint64_t most_weight;
+  Weigh weigh;
+};
+
+class weightless {
+ public:
+  template <class T>
+  std::uint64_t operator()(const T&) const noexcept {
+    return 0;
+  }
+};
+
 /// Items that are being gathered.
 template <class T>
 class open_batch {
  public:
-  open_batch(std::size_t size, stage_counters* counters) : size_(size), tally_(counters) {}
+  open_batch(std::size_t size, std::uint64_t most_weight, stage_counters* counters)
+      : size_(size), most_weight_(most_weight), tally_(counters) {}
 
   [[nodiscard]] bool empty() const noexcept { return items_.empty(); }
-  [[nodiscard]] bool full() const noexcept { return items_.size() >= size_; }
-  void add(T&& item) {
+  [[nodiscard]] bool full() const noexcept { return items_.size() >= size_ || weight_ >= most_weight_; }
+  /// Would one of this weight be too much?
+  [[nodiscard]] bool overflows(std::uint64_t weight) const noexcept {
+    return !items_.empty() && weight > most_weight_ - weight_;
+  }
+  void add(T&& item, std::uint64_t weight = 0) {
     constexpr std::size_t most_in_advance = 1024;
     if (items_.empty()) items_.reserve(std::min(size_, most_in_advance));
     items_.push_back(std::move(item));
+    weight_ += std::min(weight, most_weight_ - weight_);
     tally_.count_in();
   }
   std::vector<T> take() noexcept {
     tally_.count_out();
+    weight_ = 0;
     return std::exchange(items_, {});
   }
 
  private:
   std::size_t size_;
+  std::uint64_t most_weight_;
+  std::uint64_t weight_ = 0;  // at most most_weight_
   stage_tally tally_;
   std::vector<T> items_;
 };
 
-template <class Puller, class Steps>
-async_generator<std::vector<typename Steps::output>> batches(Puller source, Steps steps, std::size_t size,
+template <class Puller, class Steps, class Weigh>
+async_generator<std::vector<typename Steps::output>> batches(Puller source, Steps steps, batch_limits<Weigh> limits,
                                                              stage_counters* counters) {
-  open_batch<typename Steps::output> open(size, counters);
+  open_batch<typename Steps::output> open(limits.size, limits.most_weight, counters);
   while (auto next = co_await source.next()) {
     auto item = steps(item_of(next));
     if (!item) continue;
-    open.add(std::move(*item));
+    const std::uint64_t weight = std::invoke(limits.weigh, std::as_const(*item));
+    if (open.overflows(weight)) co_yield open.take();
+    open.add(std::move(*item), weight);
     if (open.full()) co_yield open.take();
   }
   if (!open.empty()) co_yield open.take();
@@ -57,19 +89,19 @@ async_generator<std::vector<typename Steps::output>> batches(Puller source, Step
 
 /// The source's next() is selectable: what has been received is in the batch, whatever the clock says. While the source
 /// always has something the select would never come to the clock, so that is looked at as well.
-template <class Puller, class Steps>
-async_generator<std::vector<typename Steps::output>> timed_batches(Puller source, Steps steps, std::size_t size,
-                                                                   duration longest, stage_counters* counters) {
-  open_batch<typename Steps::output> open(size, counters);
+template <class Puller, class Steps, class Weigh>
+async_generator<std::vector<typename Steps::output>> timed_batches(Puller source, Steps steps,
+                                                                   batch_limits<Weigh> limits,
+                                                                   stage_counters* counters) {
+  open_batch<typename Steps::output> open(limits.size, limits.most_weight, counters);
   time_point due{};
   for (;;) {
+    std::optional<typename Steps::output> item;
     if (open.empty()) {
       auto next = co_await source.next();
       if (!next) co_return;
-      auto item = steps(item_of(next));
-      if (!item) continue;
-      open.add(std::move(*item));
-      due = add_saturated(now(), longest);
+      auto made = steps(item_of(next));
+      if (made) item.emplace(std::move(*made));
     } else {
       auto chosen = co_await select_ordered(source.next(), sleep_until(due));
       if (chosen.index() == 1) {
@@ -78,76 +110,100 @@ async_generator<std::vector<typename Steps::output>> timed_batches(Puller source
       }
       auto next = std::move(chosen).template get<0>();
       if (!next) break;
-      auto item = steps(item_of(next));
-      if (item) open.add(std::move(*item));
+      auto made = steps(item_of(next));
+      if (made) item.emplace(std::move(*made));
     }
+    if (item) {
+      const time_point came = now();
+      const std::uint64_t weight = std::invoke(limits.weigh, std::as_const(*item));
+      if (open.overflows(weight)) co_yield open.take();
+      if (open.empty()) due = add_saturated(came, limits.longest);
+      open.add(std::move(*item), weight);
+    }
+    if (open.empty()) continue;
     const bool complete = open.full() || now() > due;
     if (complete) co_yield open.take();
   }
   co_yield open.take();
 }
 
-template <class Flow>
+/// Calls `make` with a source whose next() can be a case of a select: the flow's own, or a channel. A generator cannot
+/// be left while it waits, so a task reads that, no further ahead than `ahead` items.
+template <class Flow, class Make>
+auto with_selectable_source(Flow upstream, pipeline_run& run, std::size_t ahead, stage_counters* counters, Make make) {
+  auto items = std::move(upstream).open(run);
+  if constexpr (pulls_channel<decltype(items.source)>) {
+    return make(std::move(items.source), std::move(items.steps));
+  } else {
+    using T = typename Flow::value_type;
+    constexpr std::size_t furthest = 64;
+    auto& queue = into_channel(std::move(items), run, std::min(ahead, furthest), counters);
+    return make(channel_puller<T>(queue), no_steps<T>());
+  }
+}
+
+template <class Flow, class Weigh>
 class batch_source {
  public:
-  batch_source(Flow upstream, std::size_t size, duration longest, stage_counters* counters)
-      : upstream_(std::move(upstream)), size_(size), longest_(longest), counters_(counters) {}
+  batch_source(Flow upstream, batch_limits<Weigh> limits, stage_counters* counters)
+      : upstream_(std::move(upstream)), limits_(std::move(limits)), counters_(counters) {}
 
   async_generator<std::vector<typename Flow::value_type>> operator()(pipeline_run& run) && {
-    auto items = std::move(upstream_).open(run);
-    if (longest_ == duration::max()) {
-      return batches(std::move(items.source), std::move(items.steps), size_, counters_);
+    if (limits_.longest == duration::max()) {
+      auto items = std::move(upstream_).open(run);
+      return batches(std::move(items.source), std::move(items.steps), std::move(limits_), counters_);
     }
-    if constexpr (pulls_channel<decltype(items.source)>) {
-      return timed_batches(std::move(items.source), std::move(items.steps), size_, longest_, counters_);
-    } else {
-      using T = typename Flow::value_type;
-      // A generator cannot be left while it waits: a task reads it, no further ahead than the batch is long.
-      constexpr std::size_t furthest = 64;
-      auto& queue = into_channel(std::move(items), run, std::min(size_, furthest), counters_);
-      return timed_batches(channel_puller<T>(queue), no_steps<T>(), size_, longest_, counters_);
-    }
+    const std::size_t ahead = limits_.size;
+    return with_selectable_source(std::move(upstream_), run, ahead, counters_, [&](auto source, auto steps) {
+      return timed_batches(std::move(source), std::move(steps), std::move(limits_), counters_);
+    });
   }
 
  private:
   Flow upstream_;
-  std::size_t size_;
-  duration longest_;
+  batch_limits<Weigh> limits_;
   stage_counters* counters_;
 };
 
+template <class Weigh>
 class batch_stage : public stage_base {
  public:
-  batch_stage(std::size_t size, duration longest, stage_counters* counters)
-      : size_(size), longest_(longest), counters_(counters) {
-    if (size == 0) throw std::invalid_argument("weir::batch: a batch has at least one item");
+  batch_stage(batch_limits<Weigh> limits, stage_counters* counters) : limits_(std::move(limits)), counters_(counters) {
+    if (limits_.size == 0) throw std::invalid_argument("weir::batch: a batch has at least one item");
+    if (limits_.most_weight == 0) throw std::invalid_argument("weir::batch_by_weight: a batch weighs at least 1");
   }
 
-  template <class Flow>
-  static auto attach(const batch_stage& self, Flow upstream) {
-    return flow_from<std::vector<typename Flow::value_type>>(
-        batch_source<Flow>(std::move(upstream), self.size_, self.longest_, self.counters_));
+  template <class Self, class Flow>
+  static auto attach(Self&& self, Flow upstream) {
+    using T = typename Flow::value_type;
+    static_assert(std::is_invocable_r_v<std::uint64_t, Weigh&, const T&>,
+                  "batch_by_weight: the function must tell what a const item of this pipeline weighs");
+    stage_counters* const counters = self.counters_;
+    return flow_from<std::vector<T>>(
+        batch_source<Flow, Weigh>(std::move(upstream), std::forward<Self>(self).limits_, counters));
   }
 
  private:
-  std::size_t size_;
-  duration longest_;
+  batch_limits<Weigh> limits_;
   stage_counters* counters_;
 };
 
 class batch_function {
  public:
-  auto operator()(std::size_t size) const { return batch_stage(size, duration::max(), nullptr); }
-  auto operator()(std::size_t size, stage_counters& counters) const {
-    return batch_stage(size, duration::max(), &counters);
-  }
+  auto operator()(std::size_t size) const { return stage(size, duration::max(), nullptr); }
+  auto operator()(std::size_t size, stage_counters& counters) const { return stage(size, duration::max(), &counters); }
   template <class Rep, class Period>
   auto operator()(std::size_t size, std::chrono::duration<Rep, Period> longest) const {
-    return batch_stage(size, to_duration(longest), nullptr);
+    return stage(size, to_duration(longest), nullptr);
   }
   template <class Rep, class Period>
   auto operator()(std::size_t size, std::chrono::duration<Rep, Period> longest, stage_counters& counters) const {
-    return batch_stage(size, to_duration(longest), &counters);
+    return stage(size, to_duration(longest), &counters);
+  }
+
+ private:
+  static batch_stage<weightless> stage(std::size_t size, duration longest, stage_counters* counters) {
+    return batch_stage<weightless>({size, longest, static_cast<std::uint64_t>(-1), {}}, counters);
   }
 };
 

@@ -9,6 +9,7 @@
 
 #include "detail/flow.hpp"
 #include "detail/stage_function.hpp"
+#include "or_else.hpp"
 #include "stage_counters.hpp"
 
 namespace weir {
@@ -56,7 +57,14 @@ class for_each_sink {
       auto item = steps(item_of(next));
       if (!item) continue;
       counted_call call(tally);
-      if constexpr (is_async_stage<Fn, typename Steps::output>) {
+      if constexpr (may_make_nothing<Fn>) {
+        if constexpr (is_async_stage<Fn, typename Steps::output>) {
+          auto done = co_await std::invoke(function_, std::move(*item));
+          if (!done) continue;
+        } else {
+          if (!std::invoke(function_, std::move(*item))) continue;
+        }
+      } else if constexpr (is_async_stage<Fn, typename Steps::output>) {
         co_await std::invoke(function_, std::move(*item));
       } else {
         std::invoke(function_, std::move(*item));
@@ -74,6 +82,14 @@ template <class Fn>
 class for_each_stage : public stage_base {
  public:
   for_each_stage(Fn function, const for_each_options& options) : function_(std::move(function)), options_(options) {}
+
+  /// See or_else.hpp.
+  template <class Target>
+  auto or_else(Target&& target) && {
+    WEIR_DETAIL_REQUIRE_NAMED(Target);
+    auto guard = guard_with(std::move(function_), std::forward<Target>(target));
+    return for_each_stage<decltype(guard)>(std::move(guard), options_);
+  }
 
   template <class Self, class Flow>
   static task<> attach(Self&& self, Flow upstream) {
@@ -107,7 +123,8 @@ class for_each_function {
 ///
 /// One item after the other, in order, unless `workers` says otherwise; then calls overlap, on one function object. The
 /// task completes when the source has ended and every item is done with. What any stage throws ends all the others, and
-/// is thrown by the task once they are joined. Cancelled: all stages stop and are joined; items between them are
+/// is thrown by the task once they are joined; `.or_else(target)` behind it says where items go for which the function
+/// threw, and the rest goes on: see failed_item. Cancelled: all stages stop and are joined; items between them are
 /// destroyed.
 inline constexpr detail::for_each_function for_each{};
 

@@ -14,17 +14,6 @@
 namespace weir {
 namespace detail {
 
-/// Opens what is there already.
-template <class Puller>
-class ready_source {
- public:
-  explicit ready_source(Puller puller) : puller_(std::move(puller)) {}
-  Puller operator()(pipeline_run&) && { return std::move(puller_); }
-
- private:
-  Puller puller_;
-};
-
 template <class T>
 class receiver_source {
  public:

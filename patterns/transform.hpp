@@ -8,7 +8,9 @@
 
 #include "detail/concurrent_transform.hpp"
 #include "detail/flow.hpp"
+#include "detail/generator_stage.hpp"
 #include "detail/stage_function.hpp"
+#include "or_else.hpp"
 #include "stage_counters.hpp"
 
 namespace weir {
@@ -22,7 +24,8 @@ class transform_step {
   transform_step(Fn function, stage_counters* counters) : function_(std::move(function)), tally_(counters) {}
   std::optional<output> operator()(T&& item) {
     counted_call call(tally_);
-    std::optional<output> result(std::in_place, std::invoke(function_, std::move(item)));
+    std::optional<output> result = make_of(function_, std::move(item));
+    if (!result) return result;
     call.returned();
     tally_.count_out();
     return result;
@@ -41,60 +44,76 @@ class transform_step {
 };
 
 /// A task for each item, one after the other, without tasks of its own.
-template <class Flow, class Fn>
+template <class Fn>
 class transform_in_line {
  public:
-  transform_in_line(Flow upstream, Fn function, stage_counters* counters)
-      : upstream_(std::move(upstream)), function_(std::move(function)), counters_(counters) {}
-  auto operator()(pipeline_run& run) && {
-    auto items = std::move(upstream_).open(run);
-    return transformed(std::move(items.source), std::move(items.steps), std::move(function_), counters_);
+  template <class T>
+  using output = stage_result_t<Fn, T>;
+  transform_in_line(Fn function, stage_counters* counters) : function_(std::move(function)), counters_(counters) {}
+
+  template <class Puller, class Steps>
+  auto generate(Puller source, Steps steps) && {
+    return transformed(std::move(source), std::move(steps), std::move(function_), counters_);
   }
 
  private:
   template <class Puller, class Steps>
-  static async_generator<stage_result_t<Fn, typename Steps::output>> transformed(Puller source, Steps steps,
-                                                                                 Fn function,
-                                                                                 stage_counters* counters) {
+  static async_generator<output<typename Steps::output>> transformed(Puller source, Steps steps, Fn function,
+                                                                     stage_counters* counters) {
     stage_tally tally(counters);
     while (auto next = co_await source.next()) {
       auto item = steps(item_of(next));
       if (!item) continue;
-      std::optional<stage_result_t<Fn, typename Steps::output>> result;
+      std::optional<output<typename Steps::output>> result;
       {
         counted_call call(tally);
         auto made = co_await std::invoke(function, std::move(*item));
-        result.emplace(std::move(made));
-        call.returned();
+        put_made<Fn>(result, std::move(made));
+        if (result) call.returned();
       }
+      if (!result) continue;
       tally.count_out();
       co_yield std::move(*result);
     }
   }
 
-  Flow upstream_;
   Fn function_;
   stage_counters* counters_;
 };
+
+/// What both kinds of stages ask of a function.
+template <class Fn, class T>
+constexpr bool check_transform() noexcept {
+  static_assert(std::invocable<Fn&, T>, "transform: the function cannot be called with the items of this pipeline");
+  static_assert(!returns_lost_operation<Fn, T>,
+                "transform: the function returns an operation that nobody would await: make it a coroutine that does");
+  static_assert(!std::is_void_v<typename unwrapped_task<stage_return_t<Fn, T>>::type>,
+                "transform: the function returns nothing to go on with: use for_each");
+  return true;
+}
 
 template <class Fn>
 class transform_stage : public stage_base {
  public:
   transform_stage(Fn function, stage_counters* counters) : function_(std::move(function)), counters_(counters) {}
 
+  /// See or_else.hpp.
+  template <class Target>
+  auto or_else(Target&& target) && {
+    WEIR_DETAIL_REQUIRE_NAMED(Target);
+    auto guard = guard_with(std::move(function_), std::forward<Target>(target));
+    return transform_stage<decltype(guard)>(std::move(guard), counters_);
+  }
+
   template <class Self, class Flow>
   static auto attach(Self&& self, Flow upstream) {
     using T = typename Flow::value_type;
-    static_assert(std::invocable<Fn&, T>, "transform: the function cannot be called with the items of this pipeline");
-    static_assert(
-        !returns_lost_operation<Fn, T>,
-        "transform: the function returns an operation that nobody would await: make it a coroutine that does");
-    static_assert(!std::is_void_v<typename unwrapped_task<stage_return_t<Fn, T>>::type>,
-                  "transform: the function returns nothing to go on with: use for_each");
+    static_assert(check_transform<Fn, T>());
     stage_counters* const counters = self.counters_;
     if constexpr (is_async_stage<Fn, T>) {
+      using in_line = transform_in_line<Fn>;
       return flow_from<stage_result_t<Fn, T>>(
-          transform_in_line<Flow, Fn>(std::move(upstream), std::forward<Self>(self).function_, counters));
+          generated_source<Flow, in_line>(std::move(upstream), in_line(std::forward<Self>(self).function_, counters)));
     } else {
       return std::move(upstream).then(transform_step<Fn, T>(std::forward<Self>(self).function_, counters));
     }
@@ -111,15 +130,18 @@ class concurrent_transform_stage : public stage_base {
   concurrent_transform_stage(Fn function, const transform_options& options)
       : function_(std::move(function)), options_(options) {}
 
+  /// See or_else.hpp.
+  template <class Target>
+  auto or_else(Target&& target) && {
+    WEIR_DETAIL_REQUIRE_NAMED(Target);
+    auto guard = guard_with(std::move(function_), std::forward<Target>(target));
+    return concurrent_transform_stage<decltype(guard)>(std::move(guard), options_);
+  }
+
   template <class Self, class Flow>
   static auto attach(Self&& self, Flow upstream) {
     using T = typename Flow::value_type;
-    static_assert(std::invocable<Fn&, T>, "transform: the function cannot be called with the items of this pipeline");
-    static_assert(
-        !returns_lost_operation<Fn, T>,
-        "transform: the function returns an operation that nobody would await: make it a coroutine that does");
-    static_assert(!std::is_void_v<typename unwrapped_task<stage_return_t<Fn, T>>::type>,
-                  "transform: the function returns nothing to go on with: use for_each with workers");
+    static_assert(check_transform<Fn, T>());
     const transform_options options = self.options_;
     return flow_from<stage_result_t<Fn, T>>(
         concurrent_transform<Flow, Fn>(std::move(upstream), std::forward<Self>(self).function_, options));
@@ -162,7 +184,8 @@ class transform_function {
 /// no more than `workers + buffer` are under way. One function object serves all workers, which may call it at the same
 /// time.
 ///
-/// What it throws ends the pipeline. Back pressure: at most `buffer` items wait before the stage, one is in the hands
+/// What it throws ends the pipeline, unless `.or_else(target)` behind the stage says where failed items go: see
+/// failed_item. Back pressure: at most `buffer` items wait before the stage, one is in the hands
 /// of each worker and one of the task that fills the queue, and at most `buffer` results wait behind it. A worker that
 /// finds no room there waits, and so does the source in the end. A stage behind it that has workers too takes from that
 /// same room and has no queue of its own.

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <type_traits>
 #include <utility>
@@ -40,12 +41,16 @@ class numbered {
   T value;
 };
 
+/// What stands in the order for an item: its result, or an optional one where there may be none.
+template <class U, class Fn>
+using in_its_place = std::conditional_t<may_make_nothing<Fn>, std::optional<U>, U>;
+
 /// Workers that take from one channel and send to another, in whatever order they get done. With `in_order` items have
 /// numbers, and results get those of their items.
 template <class T, class U, class Fn, bool in_order>
 class transform_workers {
   using item_type = std::conditional_t<in_order, numbered<T>, T>;
-  using result_type = std::conditional_t<in_order, numbered<U>, U>;
+  using result_type = std::conditional_t<in_order, numbered<in_its_place<U, Fn>>, U>;
 
  public:
   transform_workers(Fn function, const transform_options& options)
@@ -70,8 +75,9 @@ class transform_workers {
         } else {
           put(result, *item, std::invoke(function_, std::move(value_of(*item))));
         }
-        call.returned();
+        if (has_made(result)) call.returned();
       }
+      if (!result) continue;
       counted_hand_on hand_on(tally);
       co_await results_.send(std::move(*result));
       if constexpr (!in_order) hand_on.done();
@@ -91,7 +97,14 @@ class transform_workers {
     if constexpr (in_order) {
       into.emplace(of.number, std::forward<Made>(made));
     } else {
-      into.emplace(std::forward<Made>(made));
+      put_made<Fn>(into, std::forward<Made>(made));
+    }
+  }
+  static bool has_made(const std::optional<result_type>& result) noexcept {
+    if constexpr (in_order && may_make_nothing<Fn>) {
+      return result->value.has_value();
+    } else {
+      return result.has_value();
     }
   }
 
@@ -104,8 +117,10 @@ class transform_workers {
 /// Numbers items before such workers, and hands on their results in that order. Each item that is under way, from the
 /// source up to being handed on, holds one of a number of places. So results that come early find each its own slot,
 /// and the oldest item never waits for a place: no deadlock.
-template <class T, class U>
+template <class T, class U, class Fn>
 class item_order {
+  using result_type = in_its_place<U, Fn>;
+
  public:
   item_order(const transform_options& options, std::size_t places)
       : counters_(options.counters), items_(options.buffer), taken_places_(places), early_(places) {}
@@ -115,7 +130,7 @@ class item_order {
     run.spawn(number_all(std::move(items.source), std::move(items.steps)));
     return items_;
   }
-  channel<U>& restore(pipeline_run& run, channel<numbered<U>>& results) {
+  channel<U>& restore(pipeline_run& run, channel<numbered<result_type>>& results) {
     run.spawn(hand_on_in_order(results));
     return results_;
   }
@@ -137,14 +152,16 @@ class item_order {
     items_.close();
   }
 
-  task<> hand_on_in_order(channel<numbered<U>>& results) {
+  task<> hand_on_in_order(channel<numbered<result_type>>& results) {
     stage_tally tally(counters_);
     std::uint64_t next = 0;
     while (auto result = co_await results.receive()) {
       slot(result->number).emplace(std::move(result->value));
       while (slot(next)) {
-        co_await results_.send(std::move(*slot(next)));
-        tally.count_out();
+        if (U* const made = made_in(*slot(next))) {
+          co_await results_.send(std::move(*made));
+          tally.count_out();
+        }
         slot(next++).reset();
         taken_places_.try_receive();
       }
@@ -152,12 +169,19 @@ class item_order {
     results_.close();
   }
 
-  std::optional<U>& slot(std::uint64_t number) noexcept { return early_[number % early_.size()]; }
+  std::optional<result_type>& slot(std::uint64_t number) noexcept { return early_[number % early_.size()]; }
+  static U* made_in(result_type& place) noexcept {
+    if constexpr (may_make_nothing<Fn>) {
+      return place ? std::addressof(*place) : nullptr;
+    } else {
+      return std::addressof(place);
+    }
+  }
 
   stage_counters* counters_;
   channel<numbered<T>> items_;
   channel<std::monostate> taken_places_;
-  std::vector<std::optional<U>> early_;
+  std::vector<std::optional<result_type>> early_;
   channel<U> results_{0};
 };
 
@@ -175,7 +199,7 @@ class concurrent_transform {
     auto items = std::move(upstream_).open(run);
     const unsigned workers = std::max(1u, options_.workers);
     if (options_.ordered) {
-      auto& order = run.keep<item_order<T, U>>(options_, workers + options_.buffer);
+      auto& order = run.keep<item_order<T, U, Fn>>(options_, workers + options_.buffer);
       auto& stage = run.keep<transform_workers<T, U, Fn, true>>(std::move(function_), options_);
       return channel_puller<U>(order.restore(run, stage.run(run, order.number(run, std::move(items)), workers)));
     }

@@ -1,7 +1,9 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <type_traits>
+#include <utility>
 
 #include "../../runtime/detail/operation.hpp"
 #include "../../runtime/detail/scheduler.hpp"
@@ -31,15 +33,49 @@ template <class R>
 struct unwrapped_task<task<R>> {
   using type = R;
 };
+/// A function that makes nothing of an item when that has failed and is dealt with: it returns an optional, or a task
+/// of one, and what is in there goes on.
+template <class Fn>
+inline constexpr bool may_make_nothing = false;
+
 /// What a stage's function, be it plain or a task, makes of a T.
 template <class Fn, class T>
-using stage_result_t = std::remove_cvref_t<typename unwrapped_task<stage_return_t<Fn, T>>::type>;
+struct stage_result {
+  using type = std::remove_cvref_t<typename unwrapped_task<stage_return_t<Fn, T>>::type>;
+};
+template <class Fn, class T>
+  requires may_make_nothing<Fn>
+struct stage_result<Fn, T> {
+  using type = typename unwrapped_task<stage_return_t<Fn, T>>::type::value_type;
+};
+template <class Fn, class T>
+using stage_result_t = typename stage_result<Fn, T>::type;
 
-/// Counts a call of a stage's function, also one that throws or is stopped.
+/// Calls a plain function; empty when it has made nothing.
+template <class Fn, class T>
+std::optional<stage_result_t<Fn, T>> make_of(Fn& function, T&& item) {
+  if constexpr (may_make_nothing<Fn>) {
+    return std::invoke(function, std::forward<T>(item));
+  } else {
+    return std::optional<stage_result_t<Fn, T>>(std::in_place, std::invoke(function, std::forward<T>(item)));
+  }
+}
+/// The same of what the task of a function has completed with.
+template <class Fn, class U, class Made>
+void put_made(std::optional<U>& into, Made&& made) {
+  if constexpr (may_make_nothing<Fn>) {
+    if (made) into.emplace(*std::forward<Made>(made));
+  } else {
+    into.emplace(std::forward<Made>(made));
+  }
+}
+
+/// Counts a call of a stage's function, also one that throws or is stopped; one that goes on with an item that is
+/// counted already if it is no `new_item`.
 class counted_call {
  public:
-  explicit counted_call(stage_tally& tally) noexcept : tally_(tally) {
-    tally_.count_in();
+  explicit counted_call(stage_tally& tally, bool new_item = true) noexcept : tally_(tally) {
+    if (new_item) tally_.count_in();
     tally_.change_busy(+1);
   }
   counted_call(const counted_call&) = delete;

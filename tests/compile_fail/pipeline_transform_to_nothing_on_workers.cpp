@@ -1,4 +1,4 @@
-// expect: transform: the function returns nothing to go on with: use for_each with workers
+// expect: transform: the function returns nothing to go on with: use for_each
 #include <weir/patterns/from.hpp>
 #include <weir/patterns/transform.hpp>
 

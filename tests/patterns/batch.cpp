@@ -267,3 +267,38 @@ TEST_CASE("batch: each item is in exactly one batch, in order, none late, none e
     CHECK(joined == moments);
   }
 }
+
+TEST_CASE("batch: 10 items or 100 ms from the first; one is stored while the next fills; the last too (S140)") {
+  for (std::uint64_t seed = 1; seed <= 50; ++seed) {
+    simulate(
+        []() -> weir::task<> {
+          weir::channel<int> items(100);
+          std::vector<int> stored;
+          std::vector<std::size_t> sizes;
+          auto store = [&](std::vector<int> all) -> weir::task<> {
+            co_await weir::sleep_for(50ms);
+            sizes.push_back(all.size());
+            stored.insert(stored.end(), all.begin(), all.end());
+          };
+          auto add = [&]() -> weir::task<> {
+            for (int i = 0; i < 25; ++i) CHECK(items.try_send(i));
+            co_await weir::sleep_for(40ms);
+            for (int i = 25; i < 28; ++i) CHECK(items.try_send(i));  // while the first batch is stored
+            co_await weir::sleep_for(460ms);
+            CHECK(stored.size() == 28);
+            for (int i = 28; i < 30; ++i) CHECK(items.try_send(i));
+            items.close();
+          };
+          co_await weir::when_all(from(items) | batch(10, 100ms) | for_each(store), add());
+          CHECK(sizes == std::vector<std::size_t>{10, 10, 8, 2});
+          CHECK(stored == test::up_to(30));
+          CHECK(weir::now() == weir::time_point(550ms));
+        },
+        seed);
+  }
+  simulate([]() -> weir::task<> {
+    auto fails = [](const std::vector<int>&) { throw std::runtime_error("store"); };
+    auto how = co_await test::how_it_ends(from(test::numbers(3)) | batch(10, 100ms) | for_each(fails));
+    CHECK(how == "store");  // an error reaches someone
+  });
+}
