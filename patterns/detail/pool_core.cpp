@@ -36,8 +36,13 @@ class pool_core::counted_in {
   counted_in(const counted_in&) = delete;
   counted_in& operator=(const counted_in&) = delete;
   ~counted_in() {
-    const std::lock_guard guard(pool_.mutex_);
-    pool_.stats_.opening -= count_;
+    bool useful = false;
+    {
+      const std::lock_guard guard(pool_.mutex_);
+      pool_.stats_.opening -= count_;
+      useful = !pool_.closed_ && pool_.count() < pool_.options_.min;
+    }
+    if (useful) pool_.look_.set();
   }
 
  private:
@@ -63,7 +68,11 @@ class pool_core::checked_out {
   owned resource_;
 };
 
-pool_core::pool_core(const resource_pool_options& options) : options_(checked(options)), permits_(options.max) {
+pool_core::pool_core(const resource_pool_options& options)
+    : options_(checked(options)),
+      is_timed_(options.idle_timeout != duration::max() || options.max_lifetime != duration::max() ||
+                options.check_after != duration::zero()),
+      permits_(options.max) {
   // What can be leased can be taken back without an allocation.
   idle_.reserve(std::min<std::size_t>(options.max, 1024));
 }
@@ -86,22 +95,29 @@ bool pool_core::has_expired(const pooled& one, time_point at) const noexcept {
   return add_saturated(one.opened_at_, options_.max_lifetime) <= at;
 }
 
-pool_core::owned pool_core::take_idle() {
+pool_core::found pool_core::take(std::source_location where) {
+  found next;
   const std::lock_guard guard(mutex_);
   require_open();
   // The caller has a permit: either an idle resource, or one that may be opened.
+  if (!idle_.empty()) {
+    next.resource = std::move(idle_.back());
+    idle_.pop_back();
+    const time_point at = moment();
+    next.expired = has_expired(*next.resource, at);
+    if (!next.expired && !(has_check() && at - next.resource->idle_since_ >= options_.check_after)) {
+      next.leased = &lease_locked(std::move(next.resource), where);
+      return next;
+    }
+  }
   ++stats_.opening;
-  if (idle_.empty()) return nullptr;
-  owned taken = std::move(idle_.back());
-  idle_.pop_back();
-  return taken;
+  return next;
 }
 
 task<pool_core::owned> pool_core::open_one(pool_core& in) {
   auto made = co_await as_result(in.open());
-  const std::lock_guard guard(in.mutex_);
   if (!made) {
-    ++in.stats_.failed_to_open;
+    in.count_failed_to_open();
     made.value();
   }
   (*made)->opened_at_ = now();
@@ -134,24 +150,26 @@ task<pool_lease> pool_core::acquire(std::shared_ptr<pool_core> from, std::source
     permit = std::move(granted);
   }
   for (;;) {
-    owned found = pool.take_idle();
-    const counted_in place(pool);
-    if (!found) {
-      auto opened = co_await open_one(pool);
-      found = std::move(opened);
-      pool.count_opened(1);
-    } else if (pool.has_expired(*found, now())) {
-      pool.close_one(std::move(found), &resource_pool_stats::expired);
-      continue;
-    } else if (pool.has_check() && now() - found->idle_since_ >= pool.options_.check_after) {
-      checked_out examined(pool, std::move(found));
-      auto healthy = co_await as_result(pool.check(examined.resource()));
-      if (!healthy || !*healthy) continue;
-      found = examined.passed();
+    found next = pool.take(where);
+    if (!next.leased) {
+      const counted_in place(pool);
+      if (!next.resource) {
+        auto opened = co_await open_one(pool);
+        next.resource = std::move(opened);
+        pool.count_opened(1);
+      } else if (next.expired) {
+        pool.close_one(std::move(next.resource), &resource_pool_stats::expired);
+        continue;
+      } else {
+        checked_out examined(pool, std::move(next.resource));
+        auto healthy = co_await as_result(pool.check(examined.resource()));
+        if (!healthy || !*healthy) continue;
+        next.resource = examined.passed();
+      }
+      next.leased = &pool.lease(std::move(next.resource), where);
     }
-    pooled& leased = pool.lease(std::move(found), where);
     permit.forget();  // give_back() releases it
-    co_return pool_lease(std::move(from), leased);
+    co_return pool_lease(std::move(from), *next.leased);
   }
 }
 
@@ -163,6 +181,10 @@ pooled& pool_core::lease(owned resource, std::source_location where) {
     late = std::move(resource);  // destroyed after the lock is free
     require_open();
   }
+  return lease_locked(std::move(resource), where);
+}
+
+pooled& pool_core::lease_locked(owned resource, std::source_location where) {
   pooled& leased = *resource;
   leased.leased_at_ = where;
   leased.place_ = used_.size();
@@ -172,31 +194,47 @@ pooled& pool_core::lease(owned resource, std::source_location where) {
   return leased;
 }
 
+pool_core::owned pool_core::unlease_locked(const pooled& used) noexcept {
+  const std::size_t place = used.place_;
+  std::swap(used_[place], used_.back());
+  used_[place]->place_ = place;
+  owned resource = std::move(used_.back());
+  used_.pop_back();
+  return resource;
+}
+
 void pool_core::give_back(pooled& used, bool usable) noexcept {
-  owned resource;
+  owned aside;
+  bool expired = false;
+  bool useful = false;
   bool last = false;
   {
     const std::lock_guard guard(mutex_);
-    resource = std::move(used_[used.place_]);
-    if (used.place_ + 1 != used_.size()) {
-      used_[used.place_] = std::move(used_.back());
-      used_[used.place_]->place_ = used.place_;
-    }
-    used_.pop_back();
+    owned resource = unlease_locked(used);
     last = closed_ && used_.empty();
-    ++stats_.opening;  // neither used nor idle for a moment, and still in the count
+    const time_point at = moment();
+    expired = has_expired(*resource, at);
+    if (usable && !expired && !closed_) {
+      resource->idle_since_ = at;
+      useful = expiry_of(*resource) < next_look_;
+      idle_.push_back(std::move(resource));
+    } else {
+      ++stats_.opening;  // in the count until it is closed
+      aside = std::move(resource);
+    }
   }
-  {
+  if (aside) {
     const counted_in place(*this);
     if (!usable) {
-      close_one(std::move(resource), &resource_pool_stats::unhealthy);
-    } else if (has_expired(*resource, now())) {
-      close_one(std::move(resource), &resource_pool_stats::expired);
+      close_one(std::move(aside), &resource_pool_stats::unhealthy);
+    } else if (expired) {
+      close_one(std::move(aside), &resource_pool_stats::expired);
     } else {
-      put_idle(std::move(resource));
+      put_idle(std::move(aside));  // closed: it ends there
     }
   }
   permits_.release();
+  if (useful) look_.set();
   if (last) all_back_.set();
 }
 
@@ -204,7 +242,7 @@ void pool_core::put_idle(owned resource) noexcept {
   bool useful = false;
   {
     const std::lock_guard guard(mutex_);
-    resource->idle_since_ = now();
+    resource->idle_since_ = moment();
     if (closed_) {
       ++stats_.closed;
       return;  // it ends with the parameter, when the lock is free
@@ -217,14 +255,9 @@ void pool_core::put_idle(owned resource) noexcept {
 
 void pool_core::close_one(owned resource, std::uint64_t resource_pool_stats::* why) noexcept {
   resource.reset();
-  bool useful = false;
-  {
-    const std::lock_guard guard(mutex_);
-    ++stats_.closed;
-    ++(stats_.*why);
-    useful = count() <= options_.min;  // it is in there still
-  }
-  if (useful) look_.set();
+  const std::lock_guard guard(mutex_);
+  ++stats_.closed;
+  ++(stats_.*why);
 }
 
 task<> pool_core::open_all(std::shared_ptr<pool_core> in) {
@@ -232,6 +265,7 @@ task<> pool_core::open_all(std::shared_ptr<pool_core> in) {
   std::size_t missing = pool.missing();
   auto permits = co_await pool.permits_.acquire(missing);
   missing = pool.count_missing(missing);
+  if (missing == 0) static_cast<void>(pool.missing());  // throws when it was closed meanwhile
   const counted_in places(pool, missing);
   std::vector<task<owned>> openings;
   openings.reserve(missing);
@@ -286,10 +320,15 @@ std::size_t pool_core::missing() const {
 
 std::size_t pool_core::count_missing(std::size_t most) {
   const std::lock_guard guard(mutex_);
-  require_open();
+  if (closed_) return 0;
   const std::size_t counted = std::min(most, options_.min - std::min(options_.min, count()));
   stats_.opening += counted;
   return counted;
+}
+
+void pool_core::count_failed_to_open() noexcept {
+  const std::lock_guard guard(mutex_);
+  ++stats_.failed_to_open;
 }
 
 void pool_core::count_opened(std::size_t count) noexcept {
@@ -299,26 +338,29 @@ void pool_core::count_opened(std::size_t count) noexcept {
 
 task<> pool_core::tidy(std::shared_ptr<pool_core> in) {
   pool_core& pool = *in;
+  time_point not_before{};  // the pause after a failure to open
   for (;;) {
     upkeep todo = pool.look(now());
     for (owned& one : todo.expired) {
       const counted_in place(pool);
       pool.close_one(std::move(one), &resource_pool_stats::expired);
     }
-    if (todo.missing) {
-      // Where others have all permits there cannot be too few.
+    if (todo.missing && now() < not_before) {
+      todo.next = std::min(todo.next, not_before);
+    } else if (todo.missing) {
+      // Without one, others are opening what is missing.
       semaphore_permit permit = pool.permits_.try_acquire();
       if (permit) {
-        const std::size_t one = pool.count_missing(1);  // less than it was, perhaps
-        if (one == 0) continue;
+        if (pool.count_missing(1) == 0) continue;  // fewer are than were
         const counted_in place(pool);
         auto opened = co_await as_result(open_one(pool));
         if (opened) {
           pool.count_opened(1);
           pool.put_idle(std::move(*opened));
-          continue;
+        } else {
+          not_before = add_saturated(now(), pool.options_.retry_pause);
         }
-        todo.next = std::min(todo.next, add_saturated(now(), pool.options_.retry_pause));
+        continue;
       }
     }
     auto woken = co_await select_ordered(pool.closing_.wait(), pool.look_.wait(), sleep_until(todo.next));
@@ -342,6 +384,7 @@ void pool_core::close() noexcept {
     stats_.closed += ended.size();
     none_out = used_.empty();
   }
+  ended.clear();
   closing_.set();
   // Those who wait come through, and find it closed.
   permits_.release(std::numeric_limits<std::size_t>::max() / 2);

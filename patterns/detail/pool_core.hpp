@@ -133,9 +133,17 @@ class pool_core : public std::enable_shared_from_this<pool_core> {
   virtual bool has_check() const noexcept = 0;
   virtual task<bool> check(pooled& resource) = 0;
 
-  owned take_idle();
+  /// What acquire() has found: a lease, a resource to look at, or nothing, so that one may be opened.
+  struct found {
+    pooled* leased = nullptr;
+    owned resource;
+    bool expired = false;
+  };
+  found take(std::source_location where);
   static task<owned> open_one(pool_core& in);
   pooled& lease(owned resource, std::source_location where);
+  pooled& lease_locked(owned resource, std::source_location where);
+  owned unlease_locked(const pooled& used) noexcept;
   void put_idle(owned resource) noexcept;
   void close_one(owned resource, std::uint64_t resource_pool_stats::* why) noexcept;
   [[nodiscard]] bool has_expired(const pooled& one, time_point at) const noexcept;
@@ -143,11 +151,14 @@ class pool_core : public std::enable_shared_from_this<pool_core> {
   [[nodiscard]] time_point expiry_of(const pooled& one) const noexcept;
   void require_open() const;
   [[nodiscard]] std::size_t count() const noexcept { return idle_.size() + used_.size() + stats_.opening; }
-  /// How many are missing of `min`.
+  /// How many are missing of `min`. Throws when it is closed.
   [[nodiscard]] std::size_t missing() const;
-  /// Counts in so many of them, at most, that are about to be opened.
+  /// Counts in so many of them, at most, that are about to be opened; none when it is closed.
   std::size_t count_missing(std::size_t most);
   void count_opened(std::size_t count) noexcept;
+  void count_failed_to_open() noexcept;
+  /// What time it is, if that matters.
+  [[nodiscard]] time_point moment() const noexcept { return is_timed_ ? now() : time_point(); }
   struct upkeep {
     std::vector<owned> expired;
     bool missing = false;
@@ -156,6 +167,7 @@ class pool_core : public std::enable_shared_from_this<pool_core> {
   upkeep look(time_point at);
 
   const resource_pool_options options_;
+  const bool is_timed_;  // the clock is not read otherwise
   semaphore permits_;
   event closing_;
   event look_{reset_mode::automatic};  // the tidying task has something to do before it would wake

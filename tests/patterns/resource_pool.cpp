@@ -315,6 +315,13 @@ TEST_CASE("resource_pool: what does not pass its check is not lent out (S113)") 
     }
     auto second = co_await strict.acquire();
     CHECK(second->number == 4);
+    // Without any time in the options every one is asked, also the first.
+    database other;
+    pool asked(other.open(), {.min = 1, .max = 1}, other.check());
+    co_await asked.open();
+    other.sick = 0;
+    auto well = co_await asked.acquire();
+    CHECK(well->number == 1);
     pool slow(db.open(), {.max = 1}, db.check());
     {
       auto first = co_await slow.acquire();
