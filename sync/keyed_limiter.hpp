@@ -238,13 +238,13 @@ class [[nodiscard]] keyed_limiter<Key, Limiter, Hash, Equal>::acquire_operation 
 template <class Key, class Limiter, class Hash, class Equal>
 auto keyed_limiter<Key, Limiter, Hash, Equal>::at(const Key& key) -> handle {
   part& in = part_of(key);
-  const auto take = [&](entry& e) {
+  const auto take_from = [&](entry& e) {
     ++e.handles;
     return handle(in, e);
   };
   {
     const std::lock_guard guard(in.lock);
-    if (entry* found = find(in, key)) return take(*found);
+    if (entry* found = find(in, key)) return take_from(*found);
   }
   // Made without the lock: somebody else's code runs.
   table made;
@@ -261,7 +261,7 @@ auto keyed_limiter<Key, Limiter, Hash, Equal>::at(const Key& key) -> handle {
     return handle(in, e);
   }
   e.used = true;
-  return take(e);
+  return take_from(e);
 }
 
 }  // namespace weir

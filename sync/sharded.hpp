@@ -45,9 +45,9 @@ class [[nodiscard]] shard_guard {
   template <class, class, class>
   friend class sharded;
   friend class detail::shard_lock_operation<T>;
-  /// `take()` is the guard, which stays where it was made: a mutex tells only of such who locks it again.
-  template <class Take>
-  shard_guard(T& value, Take take) noexcept(noexcept(take())) : lock_(take()), value_(&value) {}
+  /// `lock_it()` is the guard, which stays where it was made: a mutex tells only of such who locks it again.
+  template <class Lock>
+  shard_guard(T& value, Lock lock_it) noexcept(noexcept(lock_it())) : lock_(lock_it()), value_(&value) {}
 
   mutex_guard lock_;
   T* value_ = nullptr;

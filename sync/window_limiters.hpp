@@ -14,9 +14,9 @@ class fixed_window_limiter final : public detail::settable_limiter<detail::fixed
  public:
   /// Throws std::invalid_argument when a number is not positive.
   template <class Rep, class Period>
-  fixed_window_limiter(std::uint64_t limit, std::chrono::duration<Rep, Period> window)
+  fixed_window_limiter(std::uint64_t limit, std::chrono::duration<Rep, Period> length)
       : settable_limiter(
-            detail::fixed_window("fixed_window_limiter", clock::now(), limit, detail::to_duration(window))) {}
+            detail::fixed_window("fixed_window_limiter", clock::now(), limit, detail::to_duration(length))) {}
 };
 
 /// At most `limit` in any window, wherever it begins: keeps the time of each, 8 bytes times the limit. See limiter for
@@ -25,9 +25,9 @@ class sliding_window_limiter final : public detail::settable_limiter<detail::sli
  public:
   /// Throws std::invalid_argument when a number is not positive. Allocates the memory for all times.
   template <class Rep, class Period>
-  sliding_window_limiter(std::uint64_t limit, std::chrono::duration<Rep, Period> window)
+  sliding_window_limiter(std::uint64_t limit, std::chrono::duration<Rep, Period> length)
       : settable_limiter(
-            detail::sliding_log("sliding_window_limiter", clock::now(), limit, detail::to_duration(window))) {}
+            detail::sliding_log("sliding_window_limiter", clock::now(), limit, detail::to_duration(length))) {}
 };
 
 /// About `limit` in any window, in constant memory: counts by fixed windows, and takes it that those of the window
@@ -37,9 +37,9 @@ class approximate_window_limiter final : public detail::settable_limiter<detail:
  public:
   /// Throws std::invalid_argument when a number is not positive.
   template <class Rep, class Period>
-  approximate_window_limiter(std::uint64_t limit, std::chrono::duration<Rep, Period> window)
+  approximate_window_limiter(std::uint64_t limit, std::chrono::duration<Rep, Period> length)
       : settable_limiter(
-            detail::sliding_counter("approximate_window_limiter", clock::now(), limit, detail::to_duration(window))) {}
+            detail::sliding_counter("approximate_window_limiter", clock::now(), limit, detail::to_duration(length))) {}
 };
 
 }  // namespace weir
