@@ -1,7 +1,7 @@
 #include "support.hpp"
 
 #include <weir/patterns/every.hpp>
-#include <weir/patterns/skip.hpp>
+#include <weir/patterns/drop.hpp>
 #include <weir/patterns/take.hpp>
 
 using test::at;
@@ -18,7 +18,7 @@ TEST_CASE("every: the first tick is due when the pipeline starts, the others a p
     auto all = co_await std::move(ticks);
     CHECK(all == std::vector{at(10ms), at(210ms), at(410ms), at(610ms)});
     CHECK(weir::now() == at(610ms));
-    auto later = co_await (every(1s) | weir::skip(1) | take(1) | collect());
+    auto later = co_await (every(1s) | weir::drop(1) | take(1) | collect());
     CHECK(later == std::vector{at(1610ms)});
   });
 }

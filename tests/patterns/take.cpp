@@ -1,13 +1,13 @@
 #include "support.hpp"
 
-#include <weir/patterns/skip.hpp>
+#include <weir/patterns/drop.hpp>
 #include <weir/patterns/take.hpp>
 #include <weir/patterns/take_while.hpp>
 
 using test::simulate;
 using weir::collect;
+using weir::drop;
 using weir::from;
-using weir::skip;
 using weir::take;
 using weir::take_while;
 using weir::transform;
@@ -85,16 +85,16 @@ TEST_CASE("take_while: up to the first item that is not wanted, which is read an
   CHECK(test::counted::alive == 0);
 }
 
-TEST_CASE("skip: the first items are destroyed; as a named stage it begins anew each time") {
+TEST_CASE("drop: the first items are destroyed; as a named stage it begins anew each time") {
   simulate([]() -> weir::task<> {
-    const auto two = skip(2);
+    const auto two = drop(2);
     for (int round = 0; round < 2; ++round) {
       auto rest = co_await (from(test::items(5)) | two | collect());
       CHECK(test::values_of(rest) == std::vector{2, 3, 4});
     }
     auto none = co_await (from(test::numbers(1)) | two | collect());
     CHECK(none.empty());
-    auto page = co_await (from(test::numbers(100)) | skip(20) | take(3) | collect());
+    auto page = co_await (from(test::numbers(100)) | drop(20) | take(3) | collect());
     CHECK(page == std::vector{20, 21, 22});
   });
 }
