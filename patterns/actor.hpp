@@ -155,14 +155,15 @@ class actor {
   /// message.
   void close() noexcept { shared_->mailbox.close(); }
 
-  /// Takes no more messages, and completes when the actor has ended: with `drain`, when all that it had are handled, or
-  /// after `limit` with those that were; with `cancel` at once, the message that runs is stopped. True: none was
-  /// discarded. Rethrows, once, the failure that has ended the actor. Idempotent; several may wait for it.
+  /// Takes no more messages, and completes when the actor has ended, with the number of messages that it had taken and
+  /// has not handled to their end. drain: when all are handled, but after `limit` it goes on as with cancel. cancel: at
+  /// once; the message that runs is stopped. Rethrows, once, the failure that has ended the actor. Idempotent, from
+  /// several tasks at once: the most urgent one wins.
   ///
-  /// Cancelled while waiting: the actor stays closed, and goes on with what it has.
-  task<bool> shutdown(shutdown_mode mode, duration limit = duration::max()) {
+  /// Cancelled while waiting: the actor goes on as it was told.
+  [[nodiscard]] task<std::size_t> shutdown(shutdown_mode mode = shutdown_mode::drain,
+                                           duration limit = duration::max()) {
     core& self = *shared_;
-    const std::uint64_t before = self.counters().discarded;
     self.mailbox.close();
     if (mode == shutdown_mode::cancel) self.stop();
     if (self.runs()) {
@@ -175,7 +176,7 @@ class actor {
       co_await tasks_.shutdown();
     }
     self.mailbox.close_and_clear();  // of one that was never served
-    co_return self.counters().discarded == before;
+    co_return self.counters().discarded;
   }
 
   /// Any thread. O(1).

@@ -4,10 +4,10 @@
 
 namespace weir {
 
-/// How an object that owns tasks ends.
+/// What becomes of the work that an object has accepted when it is shut down.
 enum class shutdown_mode : std::uint8_t {
-  drain,   ///< takes nothing more, and finishes what it has taken
-  cancel,  ///< takes nothing more, discards what has not begun, and stops what has
+  drain,   ///< all of it is done first, also what still waits
+  cancel,  ///< what runs is stopped, and what waits is never begun; each gets the answer `cancelled`
 };
 
 }  // namespace weir

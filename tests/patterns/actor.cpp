@@ -65,8 +65,8 @@ TEST_CASE("actor: a stateful counter: told to increment, asked for its value, in
     // Read and write in one message: no other comes between.
     const long doubled = co_await counter.ask([](long& now) { return now *= 2; });
     CHECK(doubled == 2000);
-    const bool clean = co_await counter.shutdown(shutdown_mode::drain);
-    CHECK(clean);
+    const std::size_t left = co_await counter.shutdown();
+    CHECK(left == 0);
     {
       const auto got = co_await error_of(counter.ask([](long& now) { return now; }));
       CHECK(got == not_answered);
@@ -110,9 +110,9 @@ TEST_CASE("actor: 100 tasks on two workers make compound updates that wait in th
 TEST_CASE("actor: mailbox, owned state, typed messages and a stop (S177)") {
   simulate([]() -> weir::task<> {
     actor<account> a(account{});
-    co_await a.tell(deposit{100});
-    const bool paid = co_await a.ask(withdraw{30});
-    const bool overdrawn = co_await a.ask(withdraw{71});
+    co_await a.tell(deposit(100));
+    const bool paid = co_await a.ask(withdraw(30));
+    const bool overdrawn = co_await a.ask(withdraw(71));
     const long left = co_await a.ask(balance());
     CHECK(paid);
     CHECK(!overdrawn);
@@ -127,8 +127,8 @@ TEST_CASE(
       []() -> weir::task<> {
         actor<account> a(account{});
         auto moves = [&](int i) -> weir::task<> {
-          co_await a.tell(deposit{i});
-          static_cast<void>(co_await a.ask(withdraw{2 * i}));
+          co_await a.tell(deposit(i));
+          static_cast<void>(co_await a.ask(withdraw(2 * i)));
         };
         auto body = [&](weir::task_group& group) -> weir::task<> {
           for (int i = 1; i <= 50; ++i) group.spawn(moves, i);
@@ -332,14 +332,14 @@ TEST_CASE("actor: shutdown drains, or cancels, or drains until its limit; who wa
       auto body = [&](weir::task_group& group) -> weir::task<> {
         for (int i = 0; i < 5; ++i) group.spawn(asks);
         co_await weir::sleep_for(25ms);
-        bool complete = false;
-        if (how == 0) complete = co_await a.shutdown(shutdown_mode::drain);
-        if (how == 1) complete = co_await a.shutdown(shutdown_mode::cancel);
-        if (how == 2) complete = co_await a.shutdown(shutdown_mode::drain, 10ms);
-        CHECK(complete == (how == 0));
+        std::size_t left = 0;
+        if (how == 0) left = co_await a.shutdown();
+        if (how == 1) left = co_await a.shutdown(shutdown_mode::cancel);
+        if (how == 2) left = co_await a.shutdown(shutdown_mode::drain, 10ms);
+        CHECK(left == std::array<std::size_t, 3>{0, 3, 2}[static_cast<std::size_t>(how)]);
         co_await group.join();
-        const bool again = co_await a.shutdown(shutdown_mode::cancel);
-        CHECK(again);
+        const std::size_t again = co_await a.shutdown(shutdown_mode::cancel);
+        CHECK(again == left);
       };
       co_await weir::with_task_group(body);
       const int expected = std::array{5, 2, 3}[static_cast<std::size_t>(how)];
@@ -381,8 +381,8 @@ TEST_CASE("actor: a message may close its own actor; what lies behind it is stil
     auto closes = [&a](long&) { a.close(); };
     co_await a.tell(closes);
     co_await a.tell([](long& n) { ++n; });
-    const bool complete = co_await a.shutdown(shutdown_mode::drain);
-    CHECK(complete);
+    const std::size_t left = co_await a.shutdown();
+    CHECK(left == 0);
     CHECK(a.counters().handled == 2);
   });
 }
@@ -508,7 +508,8 @@ TEST_CASE("actor: 1,000 asks with limits on two workers, and one that is closed 
       auto body = [&](weir::task_group& group) -> weir::task<> {
         for (int i = 0; i < 8; ++i) group.spawn(asks);
         co_await weir::sleep_for(round * 10us);
-        co_await a.shutdown(round % 2 == 0 ? shutdown_mode::drain : shutdown_mode::cancel);
+        const auto mode = round % 2 == 0 ? shutdown_mode::drain : shutdown_mode::cancel;
+        co_await a.shutdown(mode);
         co_await group.join();
       };
       co_await weir::with_task_group(body);

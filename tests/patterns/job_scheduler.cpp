@@ -56,7 +56,8 @@ TEST_CASE("job_scheduler: \"0 2 * * *\" without overlap; 3 successes and 3 failu
     auto nightly = [&]() -> weir::task<> {
       seen.push_back(weir::now().time_since_epoch());
       const int now = ++run;
-      co_await weir::sleep_for(now == 5 ? weir::duration(25h) : weir::duration(1h));
+      const weir::duration length = now == 5 ? 25h : 1h;
+      co_await weir::sleep_for(length);
       if (now % 3 == 0) throw std::runtime_error("night " + std::to_string(now));
     };
     jobs.add("nightly", schedule::cron("0 2 * * *"), nightly);
@@ -170,7 +171,7 @@ TEST_CASE("job_scheduler: what was missed is counted, made up for once, or all r
                {.overlap = job_overlap::queue, .missed = policy, .most_queued = 100});
       auto jumps = [&]() -> weir::task<> {
         co_await weir::sleep_for(89min + 30s);  // seen half a minute later
-        clock.shift = 5h;  // 01:29 becomes 06:29: two to six were passed over
+        clock.shift = 5h;                       // 01:29 becomes 06:29: two to six were passed over
       };
       co_await weir::when_all(run_for(jobs, 121min), jumps());
       CHECK(seen == expected[static_cast<std::size_t>(policy)]);

@@ -188,7 +188,10 @@ TEST_CASE("topics: an event source feeds a bus, and each kind of event has its h
       }
     };
     auto source = [&]() -> weir::task<> {
-      for (int i = 1; i <= 100; ++i) co_await bus.publish(i % 2 == 0 ? "created" : "deleted", i);
+      for (int i = 1; i <= 100; ++i) {
+        const std::string kind = i % 2 == 0 ? "created" : "deleted";
+        co_await bus.publish(kind, i);
+      }
       bus.close();
     };
     auto body = [&](weir::task_group& group) -> weir::task<> {
