@@ -128,7 +128,7 @@ class actor {
     using L = detail::told_letter<State, std::decay_t<F>>;
     start();
     detail::outgoing_letter<State> out(new L(std::decay_t<F>(std::forward<F>(message))), shared_->tally);
-    return shared_->note_sent(shared_->mailbox.try_send(std::move(out.letter)));
+    return shared_->note_sent(shared_->mailbox.try_send(std::move(out.item)));
   }
 
   /// Sends `message(State&)` and completes with what it returns, or its task completes with; throws what it throws, and
@@ -307,7 +307,7 @@ class actor {
   template <class F>
   static task<bool> send(shared_core self, F message) {
     detail::outgoing_letter<State> out(new detail::told_letter<State, F>(std::move(message)), self->tally);
-    const bool sent = co_await self->mailbox.send(std::move(out.letter));
+    const bool sent = co_await self->mailbox.send(std::move(out.item));
     co_return self->note_sent(sent);
   }
 
@@ -315,7 +315,7 @@ class actor {
   static task<detail::message_result_t<F, State>> request(shared_core self, F message) {
     detail::letter_owner<detail::asked_letter<State, F>> mine(new detail::asked_letter<State, F>(std::move(message)));
     detail::outgoing_letter<State> out(mine.operator->(), self->tally);
-    const bool sent = co_await self->mailbox.send(std::move(out.letter));
+    const bool sent = co_await self->mailbox.send(std::move(out.item));
     if (!self->note_sent(sent)) throw actor_stopped();
     {
       auto withdraw = [&mine]() noexcept { mine->withdraw(); };

@@ -104,10 +104,10 @@ utc_time job_scheduler::calendar_of(const schedule& of, duration moment) const {
   return clock_() + (moment - now().time_since_epoch());
 }
 
-void job_scheduler::add_job(std::string name, const schedule& when, std::function<task<>(utc_time)> run,
+void job_scheduler::add_job(std::string name, const schedule& when, std::function<task<>(utc_time)> function,
                             const job_options& options) {
   if (options.jitter < duration::zero()) throw std::invalid_argument("weir::job_scheduler: the jitter is negative");
-  auto made = std::make_shared<job>(std::move(name), when, std::move(run), options);
+  auto made = std::make_shared<job>(std::move(name), when, std::move(function), options);
   const bool from_then = options.since && when.by_calendar();
   made->put_off();
   made->due = when.first(from_then ? options.since->time_since_epoch() : since_epoch(when));

@@ -29,7 +29,7 @@ namespace weir {
 enum class job_overlap : std::uint8_t {
   skip,      ///< this run is left out, and counted
   queue,     ///< it waits for its turn
-  parallel,  ///< it runs beside the other
+  parallel,  ///< it runs beside the other: one function object is called for both
 };
 
 /// What becomes of the moments that had passed before the scheduler came to look: the machine slept, its clock was set,
@@ -113,15 +113,15 @@ class job_scheduler {
   job_scheduler& operator=(const job_scheduler&) = delete;
   ~job_scheduler();
 
-  /// `run()` or `run(due)` returns a task; `due` is the moment that it is for. Throws std::invalid_argument when there
-  /// is a job of that name.
+  /// `function()` or `function(due)` returns a task; `due` is the moment that it is for. Throws std::invalid_argument
+  /// when there is a job of that name.
   template <class F>
     requires std::is_invocable_r_v<task<>, F&, utc_time> || std::is_invocable_r_v<task<>, F&>
-  void add(std::string name, const schedule& when, F run, const job_options& options = {}) {
+  void add(std::string name, const schedule& when, F function, const job_options& options = {}) {
     if constexpr (std::is_invocable_r_v<task<>, F&, utc_time>) {
-      add_job(std::move(name), when, std::move(run), options);
+      add_job(std::move(name), when, std::move(function), options);
     } else {
-      add_job(std::move(name), when, [run = std::move(run)](utc_time) mutable { return run(); }, options);
+      add_job(std::move(name), when, [call = std::move(function)](utc_time) mutable { return call(); }, options);
     }
   }
   /// It begins no more; a run that is under way goes on. False: there was none.
@@ -150,7 +150,8 @@ class job_scheduler {
   using shared_job = std::shared_ptr<job>;
   class run_in_progress;
 
-  void add_job(std::string name, const schedule& when, std::function<task<>(utc_time)> run, const job_options& options);
+  void add_job(std::string name, const schedule& when, std::function<task<>(utc_time)> function,
+               const job_options& options);
   [[nodiscard]] shared_job find(std::string_view name) const;  // under the lock
   task<> begin_all(task_group& group);
   /// Begins what is due, and returns when to look again.

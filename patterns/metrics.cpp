@@ -135,8 +135,8 @@ void metrics::gauge(std::string_view name, std::string_view help, std::function<
 std::string metrics::text() const {
   std::string text;
   const auto out = std::back_inserter(text);
-  const auto line = [&](const std::string& name, const std::string& labels, auto value) {
-    fmt::format_to(out, "{}{} {}\n", name, braced(labels), value);
+  const auto line = [&](const std::string& name, const std::string& of, auto value) {
+    fmt::format_to(out, "{}{} {}\n", name, braced(of), value);
   };
   const std::lock_guard guard(lock_);
   for (const auto& f : families_) {

@@ -107,11 +107,11 @@ class posted_letter {
 template <class State>
 class outgoing_letter {
  public:
-  outgoing_letter(letter<State>* posted, actor_tally& tally) noexcept : letter(posted, tally) {}
+  outgoing_letter(letter<State>* posted, actor_tally& tally) noexcept : item(posted, tally) {}
   outgoing_letter(const outgoing_letter&) = delete;
   outgoing_letter& operator=(const outgoing_letter&) = delete;
-  ~outgoing_letter() { letter.take_back(); }
-  posted_letter<State> letter;
+  ~outgoing_letter() { item.take_back(); }
+  posted_letter<State> item;
 };
 
 /// Fire and forget.
