@@ -1,0 +1,35 @@
+#include "environment.hpp"
+
+#include <cstdlib>
+#include <stdexcept>
+
+namespace weir {
+
+std::optional<std::string_view> detail::environment_value(const char* name) noexcept {
+  const char* const value = std::getenv(name);  // NOLINT(concurrency-mt-unsafe): the caller is told
+  if (!value || *value == '\0') return std::nullopt;
+  return value;
+}
+
+void detail::refuse_setting(const char* name, std::string_view value, const std::string& what) {
+  throw std::invalid_argument("weir::env_or: " + std::string(name) + " is \"" + std::string(value) + "\", which is " +
+                              what);
+}
+
+bool env_or(const char* name, bool fallback) {
+  const std::optional<std::string_view> value = detail::environment_value(name);
+  if (!value) return fallback;
+  for (const char* yes : {"1", "true", "yes", "on"}) {
+    if (*value == yes) return true;
+  }
+  for (const char* no : {"0", "false", "no", "off"}) {
+    if (*value == no) return false;
+  }
+  detail::refuse_setting(name, *value, "neither true nor false");
+}
+
+std::string env_or(const char* name, std::string_view fallback) {
+  return std::string(detail::environment_value(name).value_or(fallback));
+}
+
+}  // namespace weir
