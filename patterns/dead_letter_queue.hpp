@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -14,7 +15,6 @@
 
 #include "../runtime/clock.hpp"
 #include "../runtime/task.hpp"
-#include "../sync/detail/domain_lock.hpp"
 #include "detail/protected_call.hpp"
 
 namespace weir {
@@ -65,8 +65,8 @@ struct dead_letter_stats {
 ///     orders.send(std::move(l.message)); });
 ///
 /// It goes by weir::now(), and does not outlive the process: for_each() and push() are there for who wants to store and
-/// load it. Any task of any runtime and any thread may use it, unless it was made on a confined worker. Nothing runs in
-/// the background: what has expired goes at the next use.
+/// load it. Any task of any runtime and any thread may use it. Nothing runs in the background: what has expired goes at
+/// the next use.
 template <class T>
 class dead_letter_queue {
  public:
@@ -247,7 +247,7 @@ class dead_letter_queue {
 
   const dead_letter_options options_;
   std::function<void(letter&&, dead_letter_loss)> on_loss_;
-  detail::domain_lock lock_;
+  std::mutex lock_;
   // Guarded by lock_.
   entries letters_;  // by number, which is by last failure
   std::uint64_t next_number_ = 0;

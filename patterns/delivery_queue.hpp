@@ -1,5 +1,6 @@
 #pragma once
 
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <mutex>
@@ -133,29 +134,23 @@ class delivery_queue {
   /// Completes with true once the queue has the message; with false, and the message untouched, when it is closed.
   /// Cancelled while it waits for room: stops, the message untouched. A frame.
   [[nodiscard]] task<bool> send(T&& message WEIR_DETAIL_LIFETIMEBOUND) WEIR_DETAIL_LIFETIMEBOUND {
-    auto chosen = co_await select_ordered(closing_.wait(), room_.acquire());
-    if (chosen.index() == 0) co_return false;
-    auto place = std::move(chosen).template get<1>();
-    const bool entered = enter(place);
-    if (entered) put({{.message = std::move(message), .origin = name_, .attempts = 0}, 0});
-    co_return entered;
+    return put_in_time([this, &message] { return fresh(message); });
   }
   /// The same with a copy.
-  [[nodiscard]] task<bool> send(const T& message) WEIR_DETAIL_LIFETIMEBOUND { return send_copy(message); }
+  [[nodiscard]] task<bool> send(const T& message) WEIR_DETAIL_LIFETIMEBOUND
+    requires std::copy_constructible<T>
+  {
+    return send_copy(message);
+  }
   /// The same for a dead letter, whose numbers go on: for dead_letter_queue::replay().
   [[nodiscard]] task<bool> send_again(dead_letter<T>& letter WEIR_DETAIL_LIFETIMEBOUND) WEIR_DETAIL_LIFETIMEBOUND {
-    auto chosen = co_await select_ordered(closing_.wait(), room_.acquire());
-    if (chosen.index() == 0) co_return false;
-    auto place = std::move(chosen).template get<1>();
-    const bool entered = enter(place);
-    if (entered) put({std::move(letter), 0});
-    co_return entered;
+    return put_in_time([&letter] { return queued{std::move(letter), 0}; });
   }
   /// Sends if that takes no waiting; otherwise false, and the message is untouched.
   [[nodiscard]] bool try_send(T&& message) {
     auto place = room_.try_acquire();
     if (!place || !enter(place)) return false;
-    put({{.message = std::move(message), .origin = name_, .attempts = 0}, 0});
+    put(fresh(message));
     return true;
   }
 
@@ -194,7 +189,21 @@ class delivery_queue {
     return o;
   }
 
-  task<bool> send_copy(T message) { co_return co_await send(std::move(message)); }
+  queued fresh(T& message) const { return {{.message = std::move(message), .origin = name_, .attempts = 0}, 0}; }
+
+  template <class Make>
+  task<bool> put_in_time(Make make) {
+    auto chosen = co_await select_ordered(closing_.wait(), room_.acquire());
+    if (chosen.index() == 0) co_return false;
+    auto place = std::move(chosen).template get<1>();
+    const bool entered = enter(place);
+    if (entered) put(make());
+    co_return entered;
+  }
+  task<bool> send_copy(T message) {
+    auto sending = send(std::move(message));
+    co_return co_await std::move(sending);
+  }
 
   /// Keeps a place until its message is settled. False when the queue is closed.
   bool enter(semaphore_permit& place) noexcept {

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <iterator>
 #include <list>
 #include <mutex>
 #include <stdexcept>
@@ -12,7 +13,6 @@
 #include <utility>
 
 #include "../runtime/clock.hpp"
-#include "../sync/detail/domain_lock.hpp"
 
 namespace weir {
 
@@ -29,8 +29,7 @@ static_assert(std::is_trivially_destructible_v<duplicate_filter_options>);
 ///     if (!seen.first(message.id)) continue;
 ///
 /// A message whose processing fails and that is to come again needs a forget(). Any task of any runtime and any thread
-/// may use it, unless it was made on a confined worker. Nothing runs in the background. O(1) on average; allocates for
-/// each new key.
+/// may use it. Nothing runs in the background. O(1) on average; allocates for each new key.
 template <class Key, class Hash = std::hash<Key>, class Equal = std::equal_to<Key>>
 class duplicate_filter {
  public:
@@ -98,7 +97,7 @@ class duplicate_filter {
   }
 
   const duplicate_filter_options options_;
-  detail::domain_lock lock_;
+  std::mutex lock_;
   // Guarded by lock_.
   std::unordered_map<Key, typename std::list<sighting>::iterator, Hash, Equal> seen_;
   std::list<sighting> order_;  // the oldest first

@@ -294,24 +294,25 @@ TEST_CASE("retry: an error that says when to come back is believed, within the c
 
 TEST_CASE("retry: functions that return a value, an operation, a reference, or what can only be moved") {
   simulate([]() -> weir::task<> {
+    const weir::retry_options usual;
     int calls = 0;
     auto plain = [&] {
       if (++calls < 2) throw test::reset();
       return calls;
     };
-    const int n = co_await weir::retry({}, plain);
+    const int n = co_await weir::retry(usual, plain);
     CHECK(n == 2);
     weir::channel<int> numbers(1);
     CHECK(numbers.try_send(7));
     auto receives = [&] { return numbers.receive(); };
-    const std::optional<int> seven = co_await weir::retry({}, receives);
+    const std::optional<int> seven = co_await weir::retry(usual, receives);
     CHECK(seven == 7);
     int place = 0;
     auto refers = [&]() -> weir::task<int&> { co_return place; };
-    int& same = co_await weir::retry({}, refers);
+    int& same = co_await weir::retry(usual, refers);
     CHECK(&same == &place);
     auto moves = []() -> weir::task<test::item> { co_return test::item(5); };
-    const test::item five = co_await weir::retry({}, moves);
+    const test::item five = co_await weir::retry(usual, moves);
     CHECK(five.value == 5);
     auto throws_early = [&]() -> weir::task<> {
       auto never_made = [&]() -> weir::task<> { co_return; };
