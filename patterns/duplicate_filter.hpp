@@ -58,7 +58,13 @@ class duplicate_filter {
       ++counters_.duplicates;
       return false;
     }
-    order_.push_back({detail::add_saturated(current, options_.keep), next_++, &place->first});
+    try {
+      order_.push_back({detail::add_saturated(current, options_.keep), next_, &place->first});
+    } catch (...) {
+      seen_.erase(place);
+      throw;
+    }
+    ++next_;
     ++counters_.fresh;
     if (seen_.size() > options_.most_keys) evict();
     return true;
