@@ -95,8 +95,8 @@ bool pool_core::has_expired(const pooled& one, time_point at) const noexcept {
   return add_saturated(one.opened_at_, options_.max_lifetime) <= at;
 }
 
-pool_core::found pool_core::take(std::source_location where) {
-  found next;
+pool_core::candidate pool_core::take(std::source_location where) {
+  candidate next;
   const std::lock_guard guard(mutex_);
   require_open();
   // The caller has a permit: either an idle resource, or one that may be opened.
@@ -150,7 +150,7 @@ task<pool_lease> pool_core::acquire(std::shared_ptr<pool_core> from, std::source
     permit = std::move(granted);
   }
   for (;;) {
-    found next = pool.take(where);
+    candidate next = pool.take(where);
     if (!next.leased) {
       const counted_in place(pool);
       if (!next.resource) {

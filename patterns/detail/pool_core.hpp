@@ -134,12 +134,12 @@ class pool_core : public std::enable_shared_from_this<pool_core> {
   virtual task<bool> check(pooled& resource) = 0;
 
   /// What acquire() has found: a lease, a resource to look at, or nothing, so that one may be opened.
-  struct found {
+  struct candidate {
     pooled* leased = nullptr;
     owned resource;
     bool expired = false;
   };
-  found take(std::source_location where);
+  candidate take(std::source_location where);
   static task<owned> open_one(pool_core& in);
   pooled& lease(owned resource, std::source_location where);
   pooled& lease_locked(owned resource, std::source_location where);
