@@ -131,9 +131,7 @@ TEST_CASE("service: a component that says that it is broken makes the process no
   });
 }
 
-TEST_CASE(
-    "service: running work is drained, not aborted; after the limit it is cancelled and named, exit code 1 (S127, "
-    "D36)") {
+TEST_CASE("service: running work is drained; after the limit it is cancelled and named, exit code 1 (S127, D36)") {
   for (const auto work : {weir::duration(20s), weir::duration(90s)}) {
     simulate([&]() -> weir::task<> {
       test::log seen;
