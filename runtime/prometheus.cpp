@@ -1,16 +1,17 @@
 #include "prometheus.hpp"
 
-#include <fmt/format.h>
-
 #include <array>
 #include <cstdint>
-#include <iterator>
+#include <string>
+
+#include "detail/prometheus_page.hpp"
 
 namespace weir {
 
 namespace {
 
-enum class kind : std::uint8_t { counter, gauge };
+using page = detail::prometheus_page;
+using kind = page::kind;
 
 struct metric {
   const char* name;
@@ -45,61 +46,6 @@ constexpr std::array per_worker = {
     metric{"weir_io_in_flight", kind::gauge, "I/O operations under way.", &worker_counters::in_flight},
 };
 
-std::string escaped(std::string_view text) {
-  std::string out;
-  for (const char c : text) {
-    switch (c) {
-      case '\\':
-        out += "\\\\";
-        break;
-      case '"':
-        out += "\\\"";
-        break;
-      case '\n':
-        out += "\\n";
-        break;
-      default:
-        out += c;
-    }
-  }
-  return out;
-}
-
-class page {
- public:
-  page(std::initializer_list<prometheus_label> labels) {
-    for (const prometheus_label& label : labels) {
-      labels_ += fmt::format("{}{}=\"{}\"", labels_.empty() ? "" : ",", label.name, escaped(label.value));
-    }
-  }
-
-  void announce(const char* name, kind type, const char* help) {
-    fmt::format_to(std::back_inserter(text_), "# HELP {} {}\n# TYPE {} {}\n", name, help, name,
-                   type == kind::counter ? "counter" : "gauge");
-  }
-  void sample(const char* name, std::string_view worker, std::string_view value) {
-    std::string labels = worker.empty() ? std::string() : fmt::format("worker=\"{}\"", worker);
-    if (!labels.empty() && !labels_.empty()) labels += ',';
-    labels += labels_;
-    const char* const open = labels.empty() ? "" : "{";
-    const char* const close = labels.empty() ? "" : "}";
-    fmt::format_to(std::back_inserter(text_), "{}{}{}{} {}\n", name, open, labels, close, value);
-  }
-  void single(const char* name, kind type, const char* help, std::uint64_t value) {
-    announce(name, type, help);
-    sample(name, "", std::to_string(value));
-  }
-  [[nodiscard]] std::string take() noexcept { return std::move(text_); }
-
- private:
-  std::string labels_;
-  std::string text_;
-};
-
-std::string seconds(std::chrono::nanoseconds length) {
-  return fmt::format("{}.{:09}", length.count() / 1'000'000'000, length.count() % 1'000'000'000);
-}
-
 }  // namespace
 
 std::string prometheus_text(const runtime_counters& counters, std::initializer_list<prometheus_label> labels) {
@@ -116,7 +62,7 @@ std::string prometheus_text(const runtime_counters& counters, std::initializer_l
   constexpr const char* cpu = "weir_worker_cpu_seconds_total";
   out.announce(cpu, kind::counter, "CPU time of the worker's thread.");
   for (std::size_t i = 0; i < counters.workers.size(); ++i) {
-    out.sample(cpu, std::to_string(i), seconds(counters.workers[i].cpu_time));
+    out.sample(cpu, std::to_string(i), page::seconds(counters.workers[i].cpu_time));
   }
   out.single("weir_tasks", kind::gauge, "Tasks that live now.", counters.tasks());
   out.single("weir_injected_tasks_total", kind::counter, "Tasks made ready by threads outside of the runtime.",
