@@ -36,10 +36,11 @@ constexpr const char* usage = R"(usage:
       The same for one connection, also with workers that spin before they park.
   bench idle [--connections 10000] [--servers NAME,...] [--smoke] [--check] [--json FILE]
       Resident memory of each server for an idle connection.
-  bench sync [--rows spsc,mpmc,...] [--columns raw,confined,one,two,go-one,go-two]
+  bench sync [--rows spsc,mpmc,...]
+             [--columns raw,confined,one,two,go-one,go-two,tokio-one,tokio-two]
              [--operations N] [--repeats 9] [--smoke] [--check] [--json FILE]
       Channels, locks, timers and tasks on weir, beside the least that coroutines can cost, and
-      beside Go where it is installed.
+      beside Go and Tokio where Debian's packages of them are installed.
   bench runtime [--rows skynet,spawn_one,...]
              [--columns raw,confined,one,two,go-one,go-two,tokio-one,tokio-two]
              [--operations N] [--repeats 9] [--smoke] [--check] [--json FILE]
