@@ -46,6 +46,9 @@ constexpr const char* usage = R"(usage:
              [--operations N] [--repeats 9] [--smoke] [--check] [--json FILE]
       Tasks, turns, timers and uncontended locks on weir, beside the least that coroutines can
       cost, and beside Go and Tokio where Debian's packages of them are installed.
+  bench patterns [--rows fused,queued,logs,logs_spin] [--columns ...]
+             [--operations N] [--repeats 9] [--smoke] [--check] [--json FILE]
+      Pipelines on weir, and in Go.
   bench cancellation [--depths 1,3,10,30] [--tasks 20000] [--repeats 9] [--smoke] [--json FILE]
       Stopping a task that waits, so many frames deep, beside an exception through the same frames.
   bench load --port PORT [--connections 64] [--size 64] [--depth 1] [--seconds 1]
@@ -234,6 +237,7 @@ int main(int argc, char** argv) {
     if (command == "idle") return run_idle_command(parse(argc, argv));
     if (command == "sync") return become("sync_bench", argc, argv);
     if (command == "runtime") return become("runtime_bench", argc, argv);
+    if (command == "patterns") return become("patterns_bench", argc, argv);
     if (command == "cancellation") return become("cancellation_bench", argc, argv);
     if (command == "load") return run_load_command(parse(argc, argv));
     if (command == "list") return list_servers();

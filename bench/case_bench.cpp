@@ -70,7 +70,7 @@ void run_round(case_report& report, case_row& row, unsigned round, unsigned roun
     }
     row.rounds[index_of(c)].push_back(sample);
   }
-  std::string line = fmt::format("[{}/{}] {}, {}:", round + 1, rounds, kind.title, kind.unit);
+  std::string line = fmt::format("[{}/{}] {}:", round + 1, rounds, kind.title);
   for (const column c : report.columns) {
     if (row.rounds[index_of(c)].empty()) continue;
     line += fmt::format("{} {} {:.{}f}", line.ends_with(':') ? "" : ",", title_of(c),

@@ -1,5 +1,5 @@
 #pragma once
-// What `bench sync` and `bench runtime` have in common: small programs, the rows, that are measured
+// What `bench sync`, `bench runtime` and `bench patterns` have in common: small programs, the rows, that are measured
 // on several libraries, the columns. One program after the other, in turn, round after round: see echo_bench.hpp for
 // why. With one thread the CPU time of that thread counts, which neighbours on the machine disturb little; with two the
 // time that passes counts, because part of it is spent waiting for the other thread.

@@ -1,5 +1,5 @@
 #pragma once
-// What the programs behind `bench sync` and `bench runtime` do with their arguments.
+// What the programs behind `bench sync`, `bench runtime` and `bench patterns` do with their arguments.
 
 #include "case_bench.hpp"
 #include "command_line.hpp"

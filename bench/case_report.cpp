@@ -23,9 +23,13 @@ struct table_column {
   std::optional<column> of;
 };
 
+bool any_raw(const case_report& report) {
+  return std::any_of(report.rows.begin(), report.rows.end(),
+                     [](const case_row& row) { return row.kind->columns.contains(column::raw); });
+}
+
 std::vector<table_column> table_columns(const case_report& report) {
-  const bool has_raw = std::any_of(report.rows.begin(), report.rows.end(),
-                                   [](const case_row& row) { return row.kind->columns.contains(column::raw); });
+  const bool has_raw = any_raw(report);
   std::vector<table_column> columns;
   const auto add = [&](column c) {
     const auto cell = [c](const case_row& row) {
@@ -121,11 +125,12 @@ std::vector<std::string> case_notes(const case_report& report) {
   std::vector<std::string> notes;
   if (!built_for_speed)
     notes.emplace_back("Built without optimisation or with a sanitizer: not a measurement of speed.");
-  notes.push_back(
-      fmt::format("Medians over {} round(s). One thread: its CPU time; two: the time that passed. \":raw\" is the "
-                  "ratio to the raw floor,\ntaken within each round. new: allocations for each operation, the most of "
-                  "all rounds, once the program is warm;\nmany tasks at once are more than a worker keeps frames for.",
-                  report.options.repeats));
+  notes.push_back(fmt::format(
+      "Medians over {} round(s). One thread: its CPU time; two: the time that passed. {}\nnew: allocations for each "
+      "operation, the most of all rounds, once the program is warm; many tasks at once are more\nthan a worker keeps "
+      "frames for.",
+      report.options.repeats,
+      any_raw(report) ? "\":raw\": for each unit of the floor's,\ntaken within each round." : ""));
   if (report.has_go == false) notes.emplace_back("Go is not installed here (golang-go): its columns are left out.");
   if (report.has_tokio == false) {
     notes.emplace_back(

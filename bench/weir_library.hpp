@@ -1,5 +1,5 @@
 #pragma once
-// The cases of `bench sync` and `bench runtime` on weir.
+// The cases of `bench sync`, `bench runtime` and `bench patterns` on weir.
 
 #include "allocation_counter.hpp"
 #include "case_sample.hpp"
