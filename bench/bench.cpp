@@ -46,9 +46,10 @@ constexpr const char* usage = R"(usage:
              [--operations N] [--repeats 9] [--smoke] [--check] [--json FILE]
       Tasks, turns, timers and uncontended locks on weir, beside the least that coroutines can
       cost, and beside Go and Tokio where Debian's packages of them are installed.
-  bench patterns [--rows fused,queued,logs,logs_spin] [--columns ...]
-             [--operations N] [--repeats 9] [--smoke] [--check] [--json FILE]
-      Pipelines on weir, and in Go.
+  bench patterns [--rows fused,queued,pool,full_pool,logs,logs_spin] [--columns ...]
+             [--operations N] [--repeats 9] [--smoke] [--check] [--json FILE] [--svg FILE]
+      Pipelines and pools on weir, and in Go; then a sweep over a pool's workers and queue, which
+      --svg draws. With --rows the sweep is left out unless it is to be drawn.
   bench cancellation [--depths 1,3,10,30] [--tasks 20000] [--repeats 9] [--smoke] [--json FILE]
       Stopping a task that waits, so many frames deep, beside an exception through the same frames.
   bench load --port PORT [--connections 64] [--size 64] [--depth 1] [--seconds 1]

@@ -126,11 +126,11 @@ std::vector<std::string> case_notes(const case_report& report) {
   if (!built_for_speed)
     notes.emplace_back("Built without optimisation or with a sanitizer: not a measurement of speed.");
   notes.push_back(fmt::format(
-      "Medians over {} round(s). One thread: its CPU time; two: the time that passed. {}\nnew: allocations for each "
+      "Medians over {} round(s). One thread: its CPU time; two: the time that passed.{}\nnew: allocations for each "
       "operation, the most of all rounds, once the program is warm; many tasks at once are more\nthan a worker keeps "
       "frames for.",
       report.options.repeats,
-      any_raw(report) ? "\":raw\": for each unit of the floor's,\ntaken within each round." : ""));
+      any_raw(report) ? " \":raw\": for each unit of the floor's,\ntaken within each round." : ""));
   if (report.has_go == false) notes.emplace_back("Go is not installed here (golang-go): its columns are left out.");
   if (report.has_tokio == false) {
     notes.emplace_back(

@@ -1,8 +1,10 @@
-// `bench patterns`: what pipelines cost.
+// `bench patterns`: what pipelines and pools cost.
 
 #include "case_main.hpp"
 #include "log_pipeline.hpp"
 #include "pipeline_cases.hpp"
+#include "pool_cases.hpp"
+#include "pool_sweep.hpp"
 #include "table.hpp"
 #include "weir_library.hpp"
 
@@ -19,7 +21,7 @@ using bench::case_kind;
 using bench::column;
 using bench::no_limit;
 
-enum class patterns_case : std::uint8_t { fused, queued, logs, logs_spin };
+enum class patterns_case : std::uint8_t { fused, queued, pool, full_pool, logs, logs_spin };
 
 constexpr bench::column_set weir_only{column::confined, column::one_worker, column::two_workers};
 constexpr bench::column_set weir_and_go{column::confined, column::one_worker, column::two_workers, column::go_one,
@@ -61,6 +63,9 @@ constexpr double most_seconds_for_logs = 1.05 * static_cast<double>(logs) * benc
 constexpr std::array kinds{
     with_lead(row(patterns_case::fused, "fused", "five stages, in one task", 10'000'000, 50'000, weir_and_go), 3),
     with_lead(row(patterns_case::queued, "queued", "five stages, a task each", 10'000'000, 50'000, weir_and_go), 1),
+    with_goals(row(patterns_case::pool, "pool", "pool of 8, trivial job", 1'000'000, 20'000, weir_and_go), 45, no_limit,
+               120),
+    row(patterns_case::full_pool, "full_pool", "growing, limited, failing pool", 1'000'000, 20'000, weir_only),
     elapsed(row(patterns_case::logs, "logs", "100k logs, 100 us to store: s", logs, 1'000, weir_and_go)),
     with_goals(elapsed(row(patterns_case::logs_spin, "logs_spin", "the same, workers spin: s", logs, 1'000, weir_only)),
                most_seconds_for_logs, most_seconds_for_logs, most_seconds_for_logs),
@@ -77,6 +82,10 @@ bench::case_sample run(const case_kind& kind, std::uint64_t operations, column c
       return run_case<bench::pipeline_case<false>>(operations, c);
     case patterns_case::queued:
       return run_case<bench::pipeline_case<true>>(operations, c);
+    case patterns_case::pool:
+      return run_case<bench::trivial_pool_case>(operations, c);
+    case patterns_case::full_pool:
+      return run_case<bench::full_pool_case>(operations, c);
     case patterns_case::logs:
       return bench::run_log_pipeline(operations, c, std::chrono::nanoseconds(0));
     case patterns_case::logs_spin:
@@ -85,8 +94,12 @@ bench::case_sample run(const case_kind& kind, std::uint64_t operations, column c
   return bench::run_log_pipeline(operations, c, std::chrono::microseconds(200));
 }
 
-/// Pipelines allocate when they start, not for an item.
-double most_allocations(const case_kind&, column) { return 500; }
+/// Pipelines and pools allocate when they start, not for an item or a job. An exception is one, and what is thrown may
+/// take several.
+double most_allocations(const case_kind& kind, column) {
+  constexpr double start = 500;
+  return static_cast<patterns_case>(kind.which) == patterns_case::full_pool ? no_limit : start;
+}
 
 /// How many times in a second, where that is the more usual figure.
 std::string rates(const bench::case_report& report) {
@@ -102,13 +115,19 @@ std::string rates(const bench::case_report& report) {
         lines.back().push_back(row.kind->columns.contains(c) ? bench::figure(1000 / row.median(c), 2) : "-");
     }
   }
-  return bench::format_table(lines);
+  return lines.size() == 1 ? std::string() : bench::format_table(lines) + "\n";
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  const auto finish = [](bench::case_report& report, const bench::case_arguments&) -> std::string {
+  std::string svg;
+  const auto take = [&](bench::option_reader& options) {
+    if (options.name() != "--svg") return false;
+    svg = options.value();
+    return true;
+  };
+  const auto finish = [&](bench::case_report& report, const bench::case_arguments& a) -> std::string {
     fmt::print("\n{}", rates(report));
     for (const bench::case_row& row : report.rows) {
       if (row.kind->which != static_cast<unsigned>(patterns_case::logs)) continue;
@@ -116,8 +135,13 @@ int main(int argc, char** argv) {
                  static_cast<double>(row.operations) * bench::ideal_seconds_for_a_log);
     }
     fmt::print("\n");
-    return {};
+    if (!a.options.kinds.empty() && svg.empty()) return {};
+    const bench::pool_sweep sweep = bench::sweep_pool(a.options.smoke, bench::show_progress);
+    fmt::print("\n{}", sweep_tables(sweep));
+    bench::write_file(svg, to_svg(sweep_plot(sweep)));
+    report.failures.insert(report.failures.end(), sweep.failures.begin(), sweep.failures.end());
+    return ",\n\"sweep\": " + to_json(sweep);
   };
   return bench::case_main({.name = "patterns", .kinds = kinds, .run = run, .most_allocations = most_allocations}, argc,
-                          argv, {.run = finish});
+                          argv, {.take = take, .run = finish});
 }
