@@ -36,15 +36,20 @@ constexpr const char* usage = R"(usage:
       The same for one connection, also with workers that spin before they park.
   bench idle [--connections 10000] [--servers NAME,...] [--smoke] [--check] [--json FILE]
       Resident memory of each server for an idle connection.
-  bench sync [--rows spsc,mpmc,...] [--columns raw,confined,one,two,go-one,go-two]
+  bench sync [--rows spsc,mpmc,...]
+             [--columns raw,confined,one,two,go-one,go-two,tokio-one,tokio-two]
              [--operations N] [--repeats 9] [--smoke] [--check] [--json FILE]
       Channels, locks, timers and tasks on weir, beside the least that coroutines can cost, and
-      beside Go where it is installed.
+      beside Go and Tokio where Debian's packages of them are installed.
   bench runtime [--rows skynet,spawn_one,...]
              [--columns raw,confined,one,two,go-one,go-two,tokio-one,tokio-two]
              [--operations N] [--repeats 9] [--smoke] [--check] [--json FILE]
       Tasks, turns, timers and uncontended locks on weir, beside the least that coroutines can
       cost, and beside Go and Tokio where Debian's packages of them are installed.
+  bench patterns [--rows fused,queued,pool,full_pool,logs,logs_spin] [--columns ...]
+             [--operations N] [--repeats 9] [--smoke] [--check] [--json FILE] [--svg FILE]
+      Pipelines and pools on weir, and in Go; then a sweep over a pool's workers and queue, which
+      --svg draws. With --rows the sweep is left out unless it is to be drawn.
   bench cancellation [--depths 1,3,10,30] [--tasks 20000] [--repeats 9] [--smoke] [--json FILE]
       Stopping a task that waits, so many frames deep, beside an exception through the same frames.
   bench load --port PORT [--connections 64] [--size 64] [--depth 1] [--seconds 1]
@@ -233,6 +238,7 @@ int main(int argc, char** argv) {
     if (command == "idle") return run_idle_command(parse(argc, argv));
     if (command == "sync") return become("sync_bench", argc, argv);
     if (command == "runtime") return become("runtime_bench", argc, argv);
+    if (command == "patterns") return become("patterns_bench", argc, argv);
     if (command == "cancellation") return become("cancellation_bench", argc, argv);
     if (command == "load") return run_load_command(parse(argc, argv));
     if (command == "list") return list_servers();

@@ -7,8 +7,9 @@ namespace bench {
 
 /// NaN where something was not measured.
 struct case_sample {
-  double ns = std::numeric_limits<double>::quiet_NaN();           // for each operation
+  double value = std::numeric_limits<double>::quiet_NaN();        // ns for each operation, or what its kind says
   double allocations = std::numeric_limits<double>::quiet_NaN();  // calls of operator new for each, once it is warm
+  double seconds = std::numeric_limits<double>::quiet_NaN();      // that passed, where that is of interest
   double stretched = 1;                                           // one thread: time passed for each CPU time
   bool right = false;                                             // the answers
 };

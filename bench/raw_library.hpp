@@ -1,5 +1,5 @@
 #pragma once
-// The cases of sync_bench and runtime_bench on the raw floor.
+// The cases of `bench sync` and `bench runtime` on the raw floor.
 
 #include "allocation_counter.hpp"
 #include "case_sample.hpp"
@@ -57,7 +57,7 @@ case_sample run_raw_case(std::uint64_t operations) {
   const double cpu = watch.cpu_ns();
   const double wall = watch.wall_ns();
   const auto n = static_cast<double>(operations);
-  return {.ns = cpu / n,
+  return {.value = cpu / n,
           .allocations = static_cast<double>(allocations() - allocated) / n,
           .stretched = wall / cpu,
           .right = warm_right && measured->right()};

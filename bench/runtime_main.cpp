@@ -1,81 +1,113 @@
 // `bench runtime`: what tasks, turns, timers and uncontended locks cost.
 
-#include "command_line.hpp"
+#include "case_main.hpp"
 #include "runtime_bench.hpp"
-#include "runtime_report.hpp"
-#include "verdict.hpp"
 
 #include <fmt/format.h>
 
-#include <cstdio>
-#include <exception>
-#include <stdexcept>
-#include <string>
-#include <string_view>
+#include <array>
 
 namespace {
 
-struct arguments {
-  bench::runtime_bench_options options;
-  bool smoke = false;
-  bool check = false;
-  std::string json;
+using bench::case_kind;
+using bench::column;
+using bench::no_limit;
+using bench::runtime_case;
+
+constexpr case_kind row(runtime_case which, std::string_view key, std::string_view title, std::uint64_t operations,
+                        std::uint64_t smoke_operations) {
+  return {.which = static_cast<unsigned>(which),
+          .key = key,
+          .title = title,
+          .operations = operations,
+          .smoke_operations = smoke_operations};
+}
+/// A goal of confined mode is one for any single worker too, with a third more if nothing else is said.
+constexpr case_kind with_goals(case_kind kind, double confined, double one = 0) {
+  constexpr double slack = 1.3;
+  kind.most_confined = confined;
+  kind.most_one = one != 0 ? one : confined * slack;
+  return kind;
+}
+/// In a process of its own.
+constexpr case_kind alone(case_kind kind, std::string_view unit, double most) {
+  kind.how = bench::taken::alone;
+  kind.unit = unit;
+  kind.digits = 0;
+  kind.most_rounds = 3;
+  return with_goals(kind, most, most);
+}
+constexpr case_kind without(case_kind kind, std::initializer_list<column> columns) {
+  kind.columns = kind.columns.without(columns);
+  return kind;
+}
+/// How many times as long as it should a sleep may take.
+constexpr case_kind with_stretch(case_kind kind, double most) {
+  kind.most_seconds = most;
+  return kind;
+}
+
+constexpr std::chrono::nanoseconds sleep_length = std::chrono::seconds(1);
+constexpr std::chrono::nanoseconds smoke_sleep_length = std::chrono::milliseconds(50);
+
+constexpr std::array kinds{
+    with_goals(row(runtime_case::skynet, "skynet", "skynet: a leaf of 1M", 1'000'000, 10'000), 70),
+    with_goals(row(runtime_case::spawn_one, "spawn_one", "spawn, join, one by one", 1'000'000, 10'000), 35),
+    with_goals(row(runtime_case::spawn_batch, "spawn_batch", "spawn 1M, join all", 1'000'000, 10'000), 90),
+    with_goals(row(runtime_case::yield_two, "yield_two", "yield, two tasks", 1'000'000, 20'000), 6),
+    with_goals(row(runtime_case::yield_many, "yield_many", "yield, 1000 tasks", 1'000'000, 20'000), 6),
+    row(runtime_case::ping_pong, "ping_pong", "ping-pong, two events", 200'000, 10'000),
+    with_goals(row(runtime_case::timer, "timer", "timer: arm, yield, cancel", 1'000'000, 10'000), 25),
+    with_goals(row(runtime_case::lock, "lock", "lock, nobody else", 1'000'000, 20'000), 5, 20),
+    // In Go that is a plain call.
+    without(row(runtime_case::await_child, "await_child", "await a child task", 1'000'000, 20'000),
+            {column::go_one, column::go_two}),
+    // The raw floor's timers never fire.
+    without(with_stretch(
+                alone(row(runtime_case::sleeps, "sleeps", "100k sleep 1 s: CPU ms", 100'000, 1'000), "ms of CPU", 150),
+                1.02),
+            {column::raw}),
+    // The others are the same as with one worker.
+    without(alone(row(runtime_case::parked, "parked", "1M sleep: bytes of each", 1'000'000, 20'000), "bytes", 300),
+            {column::confined, column::two_workers, column::go_two, column::tokio_two}),
 };
 
-arguments parse(int argc, char** argv) {
-  arguments parsed;
-  bool repeats_given = false;
-  for (bench::option_reader options(argc, argv); options.next();) {
-    const std::string_view option = options.name();
-    if (option == "--rows") {
-      for (const std::string& key : bench::split(options.value()))
-        parsed.options.kinds.push_back(&bench::find_runtime_kind(key));
-    } else if (option == "--columns") {
-      for (const std::string& key : bench::split(options.value()))
-        parsed.options.columns.push_back(bench::find_runtime_column(key));
-    } else if (option == "--operations") {
-      parsed.options.operations = bench::parse_number<std::uint64_t>(option, options.value(), 8, 1'000'000'000);
-    } else if (option == "--repeats") {
-      parsed.options.repeats = bench::parse_number<unsigned>(option, options.value(), 1, 1000);
-      repeats_given = true;
-    } else if (option == "--json") {
-      parsed.json = options.value();
-    } else if (option == "--smoke") {
-      parsed.smoke = true;
-    } else if (option == "--check") {
-      parsed.check = true;
-    } else {
-      options.refuse();
-    }
-  }
-  if (parsed.smoke) {
-    parsed.options.smoke = true;
-    if (!repeats_given) parsed.options.repeats = 1;
-  }
-  return parsed;
+std::chrono::nanoseconds length_of_sleep(bool smoke) { return smoke ? smoke_sleep_length : sleep_length; }
+
+bench::case_sample run(const case_kind& kind, std::uint64_t operations, column c, bool smoke) {
+  const auto which = static_cast<runtime_case>(kind.which);
+  if (which == runtime_case::sleeps) return bench::run_weir_sleeps(operations, length_of_sleep(smoke), c);
+  if (which == runtime_case::parked)
+    return c == column::raw ? bench::run_raw_parked(operations) : bench::run_weir_parked(operations, c);
+  return c == column::raw ? bench::run_raw(which, operations) : bench::run_weir(which, operations, c);
 }
 
-/// In a process that run() has made: --alone ROW COLUMN OPERATIONS smoke|whole
-int run_alone(char** argv) {
-  bench::print_alone(bench::find_runtime_kind(argv[2]), bench::find_runtime_column(argv[3]),
-                     bench::parse_number<std::uint64_t>(argv[1], argv[4], 1, 1'000'000'000),
-                     std::string_view(argv[5]) == "smoke");
-  return 0;
+/// Nothing allocates on one worker once it is warm, but where there are more frames at once than a worker keeps.
+double most_allocations(const case_kind& kind, column c) {
+  const auto which = static_cast<runtime_case>(kind.which);
+  const bool many_frames =
+      which == runtime_case::skynet || which == runtime_case::spawn_batch || which == runtime_case::yield_many;
+  return with_two_threads(c) || many_frames ? no_limit : 0;
 }
 
-int run(const arguments& a) {
-  const bench::runtime_report report = bench::run_runtime(a.options, bench::show_progress);
-  fmt::print("\n{}\n", bench::runtime_table(report));
-  for (const std::string& note : bench::runtime_notes(report)) fmt::print("{}\n", note);
-  return bench::conclude(a.smoke ? std::vector<bench::target>() : bench::check_targets(report), a.check, a.json,
-                         bench::to_json(report), report.failures);
+std::string sleep_ms(bool smoke) { return fmt::format("{}", length_of_sleep(smoke) / std::chrono::milliseconds(1)); }
+
+/// The tree of `skynet` has ten branches everywhere.
+std::uint64_t operations_of(const case_kind& kind, std::uint64_t wanted) {
+  if (static_cast<runtime_case>(kind.which) != runtime_case::skynet) return wanted;
+  std::uint64_t leaves = 1;
+  while (leaves * 10 <= wanted) leaves *= 10;
+  return leaves;
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  return bench::report_errors([&] {
-    if (argc == 6 && std::string_view(argv[1]) == "--alone") return run_alone(argv);
-    return run(parse(argc, argv));
-  });
+  return bench::case_main({.name = "runtime",
+                           .kinds = kinds,
+                           .run = run,
+                           .most_allocations = most_allocations,
+                           .peer_arguments = sleep_ms,
+                           .operations_of = operations_of},
+                          argc, argv);
 }

@@ -9,7 +9,7 @@ case_sample run_raw(runtime_case which, std::uint64_t operations) {
                                 [&]<class Case>(std::type_identity<Case>) { return run_raw_case<Case>(operations); });
 }
 
-alone_sample run_raw_parked(std::uint64_t tasks) {
+case_sample run_raw_parked(std::uint64_t tasks) {
   // Nobody wakes them, and the process ends with them.
   static parked_case<raw_library> measured;
   const memory_growth growth;

@@ -7,10 +7,6 @@
 namespace bench {
 namespace {
 
-weir::runtime_options options_for(runtime_column how) {
-  return weir_options(how != runtime_column::two_workers, how == runtime_column::confined);
-}
-
 weir::task<> sleep_once(std::chrono::nanoseconds length, std::atomic<std::uint64_t>& woken) {
   const auto due = std::chrono::steady_clock::now() + length;
   co_await weir::sleep_for(length);
@@ -25,9 +21,9 @@ weir::task<> sleep_all(std::uint64_t tasks, std::chrono::nanoseconds length, std
   co_await weir::with_task_group(body);
 }
 
-weir::task<alone_sample> park_all(std::uint64_t tasks) {
+weir::task<case_sample> park_all(std::uint64_t tasks) {
   parked_case<weir_library> measured;
-  alone_sample sample;
+  case_sample sample;
   auto body = [&](weir::task_group& group) -> weir::task<> {
     const memory_growth growth;
     measured.start(tasks, [&](weir::task<>&& t) { static_cast<void>(group.spawn(std::move(t))); });
@@ -42,22 +38,19 @@ weir::task<alone_sample> park_all(std::uint64_t tasks) {
 
 }  // namespace
 
-case_sample run_weir(runtime_case which, std::uint64_t operations, runtime_column how) {
-  const bool alone = how != runtime_column::two_workers;
+case_sample run_weir(runtime_case which, std::uint64_t operations, column how) {
   return with_case<weir_library>(which, [&]<class Case>(std::type_identity<Case>) {
-    return weir::run(run_weir_case<Case>(operations, alone), options_for(how));
+    return weir::run(run_weir_case<Case>(operations, !with_two_threads(how)), weir_options(how));
   });
 }
 
-alone_sample run_weir_sleeps(std::uint64_t tasks, std::chrono::nanoseconds length, runtime_column how) {
+case_sample run_weir_sleeps(std::uint64_t tasks, std::chrono::nanoseconds length, column how) {
   std::atomic<std::uint64_t> woken{0};
   const stopwatch watch;
-  weir::run(sleep_all(tasks, length, woken), options_for(how));
+  weir::run(sleep_all(tasks, length, woken), weir_options(how));
   return {.value = watch.process_cpu_ns() / 1e6, .seconds = watch.wall_ns() / 1e9, .right = woken.load() == tasks};
 }
 
-alone_sample run_weir_parked(std::uint64_t tasks, runtime_column how) {
-  return weir::run(park_all(tasks), options_for(how));
-}
+case_sample run_weir_parked(std::uint64_t tasks, column how) { return weir::run(park_all(tasks), weir_options(how)); }
 
 }  // namespace bench

@@ -1,8 +1,9 @@
 #pragma once
-// The cases of sync_bench and runtime_bench on weir.
+// The cases of `bench sync`, `bench runtime` and `bench patterns` on weir.
 
 #include "allocation_counter.hpp"
 #include "case_sample.hpp"
+#include "columns.hpp"
 #include "stopwatch.hpp"
 
 #include <weir/weir.hpp>
@@ -65,15 +66,15 @@ weir::task<case_sample> run_weir_case(std::uint64_t operations, bool alone) {
   const double cpu = watch.cpu_ns();  // of use only when this is the thread that we began on
   const double wall = watch.wall_ns();
   const auto n = static_cast<double>(operations);
-  case_sample sample{.ns = (alone ? cpu : wall) / n,
+  case_sample sample{.value = (alone ? cpu : wall) / n,
                      .allocations = static_cast<double>(allocations() - allocated) / n,
                      .stretched = alone ? wall / cpu : 1,
                      .right = warm_right && measured->right()};
   co_return sample;
 }
 
-inline weir::runtime_options weir_options(bool alone, bool confined) {
-  return {.workers = alone ? 1u : 2u, .confined = confined};
+inline weir::runtime_options weir_options(column how) {
+  return {.workers = with_two_threads(how) ? 2u : 1u, .confined = how == column::confined};
 }
 
 }  // namespace bench

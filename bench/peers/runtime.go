@@ -1,19 +1,15 @@
-// The rows of `bench runtime` in Go:  peer_runtime ROW OPERATIONS THREADS SLEEP_MS
-// Prints two figures and "right" or "wrong". The figures are the ns for each operation and the time passed for each CPU
-// time; of `sleeps` ms of CPU and the seconds that passed; of `parked` the bytes for each goroutine.
-// As there: with one thread CPU time counts, of the whole process, with two the time that passes.
+// The rows of `bench runtime` in Go: see measure.go. The figures of `sleeps` are ms of CPU and the seconds that passed;
+// of `parked` the first is the bytes for each goroutine.
 package main
 
 import (
 	"bufio"
-	"fmt"
 	"os"
 	"runtime"
 	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 )
 
@@ -194,63 +190,22 @@ func park(n uint64) float64 {
 	return float64(resident()-before) / float64(n)
 }
 
-func cpuTime() time.Duration {
-	var usage syscall.Rusage
-	syscall.Getrusage(syscall.RUSAGE_SELF, &usage)
-	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
-}
-
-func print(first, second float64, right bool) {
-	answer := "right"
-	if !right {
-		answer = "wrong"
-	}
-	fmt.Printf("%.3f %.4f %s\n", first, second, answer)
-}
-
 func main() {
-	rows := map[string]func(uint64) bool{
+	rows := map[string]rowFunction{
 		"skynet": skynet, "spawn_one": spawnOne, "spawn_batch": spawnBatch, "ping_pong": pingPong, "timer": timer,
 		"lock":       lock,
 		"yield_two":  func(n uint64) bool { return yieldAmong(2, n) },
 		"yield_many": func(n uint64) bool { return yieldAmong(1000, n) },
 	}
-	if len(os.Args) != 5 {
-		fmt.Fprintln(os.Stderr, "usage: peer_runtime ROW OPERATIONS THREADS SLEEP_MS")
-		os.Exit(2)
-	}
-	operations, _ := strconv.ParseUint(os.Args[2], 10, 64)
-	threads, _ := strconv.Atoi(os.Args[3])
-	milliseconds, _ := strconv.Atoi(os.Args[4])
-	if operations == 0 || threads < 1 {
-		os.Exit(2)
-	}
-	runtime.GOMAXPROCS(threads)
-	switch os.Args[1] {
+	a := readArguments()
+	switch a.row {
 	case "sleeps":
 		cpu, begin := cpuTime(), time.Now()
-		right := sleepAll(operations, time.Duration(milliseconds)*time.Millisecond)
-		print(float64(cpuTime()-cpu)/1e6, time.Since(begin).Seconds(), right)
-		return
+		right := sleepAll(a.operations, time.Duration(a.milliseconds)*time.Millisecond)
+		printAnswer(float64(cpuTime()-cpu)/1e6, time.Since(begin).Seconds(), right)
 	case "parked":
-		print(park(operations), 0, true)
-		return
+		printAnswer(park(a.operations), 0, true)
+	default:
+		measure(rows[a.row], a)
 	}
-	row := rows[os.Args[1]]
-	if row == nil {
-		os.Exit(2)
-	}
-	warmUp := operations / 16
-	if warmUp < 1024 {
-		warmUp = 1024
-	}
-	right := row(warmUp)
-	cpu, begin := cpuTime(), time.Now()
-	right = row(operations) && right
-	cpu, wall := cpuTime()-cpu, time.Since(begin)
-	ns, stretched := float64(wall), 1.0
-	if threads == 1 {
-		ns, stretched = float64(cpu), float64(wall)/float64(cpu)
-	}
-	print(ns/float64(operations), stretched, right)
 }

@@ -1,15 +1,9 @@
-// The rows of `bench sync` in Go:  peer_sync ROW OPERATIONS THREADS
-// Prints the ns for each operation, the time passed for each CPU time, and "right" or "wrong".
-// As there: with one thread CPU time counts, of the whole process, with two the time that passes.
+// The rows of `bench sync` in Go: see measure.go.
 package main
 
 import (
-	"fmt"
-	"os"
 	"runtime"
-	"strconv"
 	"sync"
-	"syscall"
 	"time"
 )
 
@@ -318,44 +312,12 @@ func broadcast(n uint64) bool {
 	return true
 }
 
-func cpuTime() time.Duration {
-	var usage syscall.Rusage
-	syscall.Getrusage(syscall.RUSAGE_SELF, &usage)
-	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
-}
-
 func main() {
-	rows := map[string]func(uint64) bool{
+	rows := map[string]rowFunction{
 		"spsc": spsc, "mpmc": mpmc, "rendezvous": rendezvous, "select": selects, "pool": pool, "mutex": mutex,
 		"event": event, "yield": yield, "armed_timeout": armedTimeout, "idle_timeout": idleTimeout, "spawn": spawn,
 		"contended": contended, "select8": selectEight, "oneshot": oneshot, "broadcast": broadcast,
 	}
-	if len(os.Args) != 4 || rows[os.Args[1]] == nil {
-		fmt.Fprintln(os.Stderr, "usage: peer_sync ROW OPERATIONS THREADS")
-		os.Exit(2)
-	}
-	row := rows[os.Args[1]]
-	operations, _ := strconv.ParseUint(os.Args[2], 10, 64)
-	threads, _ := strconv.Atoi(os.Args[3])
-	if operations == 0 || threads < 1 {
-		os.Exit(2)
-	}
-	runtime.GOMAXPROCS(threads)
-	warmUp := operations / 16
-	if warmUp < 1024 {
-		warmUp = 1024
-	}
-	right := row(warmUp)
-	cpu, begin := cpuTime(), time.Now()
-	right = row(operations) && right
-	cpu, wall := cpuTime()-cpu, time.Since(begin)
-	ns, stretched := float64(wall), 1.0
-	if threads == 1 {
-		ns, stretched = float64(cpu), float64(wall)/float64(cpu)
-	}
-	answer := "right"
-	if !right {
-		answer = "wrong"
-	}
-	fmt.Printf("%.3f %.3f %s\n", ns/float64(operations), stretched, answer)
+	a := readArguments()
+	measure(rows[a.row], a)
 }

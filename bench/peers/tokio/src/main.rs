@@ -1,6 +1,9 @@
-// The rows of `bench runtime` on Tokio:  peer_tokio ROW OPERATIONS THREADS SLEEP_MS
-// What it prints is what peer_runtime, the same in Go, prints. One thread is Tokio's current_thread runtime, two are its
-// multi_thread runtime with two workers.
+// The rows of `bench runtime` and, in sync_rows.rs, of `bench sync` on Tokio:
+//   peer_tokio ROW OPERATIONS THREADS [MILLISECONDS]
+// What it prints is what the same in Go prints: see peers/measure.go. One thread is Tokio's current_thread runtime, two
+// are its multi_thread runtime with two workers.
+
+mod sync_rows;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -188,15 +191,15 @@ fn print(first: f64, second: f64, right: bool) {
 async fn run_row(row: &str, n: u64) -> bool {
     match row {
         "skynet" => skynet(n).await,
-        "spawn_one" => spawn_one(n).await,
+        "spawn_one" | "spawn" => spawn_one(n).await,
         "spawn_batch" => spawn_batch(n).await,
-        "yield_two" => yield_among(2, n).await,
+        "yield_two" | "yield" => yield_among(2, n).await,
         "yield_many" => yield_among(1000, n).await,
-        "ping_pong" => ping_pong(n).await,
-        "timer" => timer(n).await,
-        "lock" => lock(n).await,
+        "ping_pong" | "event" => ping_pong(n).await,
+        "timer" | "armed_timeout" => timer(n).await,
+        "lock" | "mutex" => lock(n).await,
         "await_child" => await_child(n).await,
-        _ => panic!("no row is called {}", row),
+        _ => sync_rows::run(row, n).await,
     }
 }
 
@@ -227,13 +230,13 @@ async fn measure(row: String, operations: u64, threads: usize, length: Duration)
 
 fn main() {
     let arguments: Vec<String> = std::env::args().collect();
-    if arguments.len() != 5 {
-        eprintln!("usage: peer_tokio ROW OPERATIONS THREADS SLEEP_MS");
+    if arguments.len() != 4 && arguments.len() != 5 {
+        eprintln!("usage: peer_tokio ROW OPERATIONS THREADS [MILLISECONDS]");
         std::process::exit(2);
     }
     let operations = arguments[2].parse().unwrap();
     let threads = arguments[3].parse().unwrap();
-    let length = Duration::from_millis(arguments[4].parse().unwrap());
+    let length = Duration::from_millis(arguments.get(4).map_or(0, |text| text.parse().unwrap()));
     let mut builder = if threads == 1 {
         tokio::runtime::Builder::new_current_thread()
     } else {
