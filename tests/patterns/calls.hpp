@@ -52,7 +52,4 @@ weir::task<weir::result<T>> stopped_after(weir::duration when, weir::task<T> cal
   co_return std::move(*ended);
 }
 
-/// In a simulation: since it began.
-inline weir::duration elapsed() { return weir::now().time_since_epoch(); }
-
 }  // namespace test

@@ -7,9 +7,6 @@
 
 namespace test {
 
-/// How long a simulation has run.
-inline weir::duration elapsed() { return weir::now().time_since_epoch(); }
-
 /// How jobs ended, as their tickets tell.
 struct outcomes {
   int values = 0;

@@ -25,6 +25,9 @@ class dice {
 /// In a simulation: so long after its beginning.
 constexpr weir::time_point at(weir::duration since_start) { return weir::time_point() + since_start; }
 
+/// In a simulation: how long it has run.
+inline weir::duration elapsed() { return weir::now().time_since_epoch(); }
+
 /// In a simulation: when it completes, everything that could run has run.
 inline auto settle() { return weir::sleep_for(1ns); }
 
