@@ -1,7 +1,7 @@
 #include "support.hpp"
 
-#include <weir/patterns/every.hpp>
 #include <weir/patterns/drop.hpp>
+#include <weir/patterns/every.hpp>
 #include <weir/patterns/take.hpp>
 
 using test::at;
