@@ -8,7 +8,7 @@
 namespace weir {
 namespace {
 
-const bulkhead_options& checked(const bulkhead_options& o) {
+bulkhead_options checked(const bulkhead_options& o) {
   if (o.concurrent == 0 || o.longest_wait < duration::zero()) {
     throw std::invalid_argument("weir: bulkhead: at least one call at a time, and no negative longest_wait");
   }

@@ -7,7 +7,7 @@
 namespace weir {
 namespace {
 
-const codel_options& checked(const codel_options& o) {
+codel_options checked(const codel_options& o) {
   if (o.target <= duration::zero() || o.interval <= duration::zero()) {
     throw std::invalid_argument("weir: codel: target and interval must be positive");
   }

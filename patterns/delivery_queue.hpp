@@ -182,7 +182,7 @@ class delivery_queue {
  private:
   friend class delivery<T>;
 
-  static const delivery_queue_options& checked(const delivery_queue_options& o) {
+  static delivery_queue_options checked(const delivery_queue_options& o) {
     if (o.capacity == 0 || o.most_deliveries == 0) {
       throw std::invalid_argument("weir: delivery_queue: at least one message, and at least one delivery of each");
     }

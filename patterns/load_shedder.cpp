@@ -5,7 +5,7 @@
 namespace weir {
 namespace {
 
-const load_shedder_options& checked(const load_shedder_options& o) {
+load_shedder_options checked(const load_shedder_options& o) {
   if (o.concurrent == 0) throw std::invalid_argument("weir: load_shedder: at least one call at a time");
   return o;
 }

@@ -28,7 +28,7 @@ duration times(duration length, double factor, duration most) noexcept {
 
 }  // namespace
 
-const retry_options& checked(const retry_options& o) {
+retry_options checked(const retry_options& o) {
   const bool delays = o.initial_delay >= duration::zero() && o.max_delay >= duration::zero();
   if (o.attempts == 0 || !delays || !(o.multiplier >= 1)) {
     throw std::invalid_argument(

@@ -88,7 +88,7 @@ class retry_course {
 };
 
 /// Throws std::invalid_argument when the options make no sense.
-const retry_options& checked(const retry_options& options);
+retry_options checked(const retry_options& options);
 
 /// What tells which errors are to be retried: of the exception, or of its code.
 template <class P>

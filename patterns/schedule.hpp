@@ -42,7 +42,7 @@ class cron_expression {
 
  private:
   [[nodiscard]] std::optional<utc_time> find_after(utc_time time) const;
-  [[nodiscard]] bool matches_date(std::chrono::sys_days day) const noexcept;
+  [[nodiscard]] bool matches_date(std::chrono::sys_days date) const noexcept;
 
   std::uint64_t minutes_ = 0;  // a bit for each
   std::uint32_t hours_ = 0;

@@ -17,7 +17,7 @@ class prometheus_page {
   enum class kind : std::uint8_t { counter, gauge };
 
   /// `labels` are for every sample.
-  explicit prometheus_page(std::initializer_list<prometheus_label> labels);
+  prometheus_page(std::initializer_list<prometheus_label> labels);
 
   void announce(const char* name, kind type, const char* help);
   /// `worker` may be empty.
