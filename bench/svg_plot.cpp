@@ -176,7 +176,8 @@ std::string to_svg(const plot& drawn) {
   for (std::size_t i = 0; i < drawn.panels.size(); ++i) {
     const plot_panel& panel = drawn.panels[i];
     const double x = gap + static_cast<double>(i % in_row) * cell_width + left;
-    const double y = head + static_cast<double>(i / in_row) * cell_height + above;
+    const std::size_t row = i / in_row;
+    const double y = head + static_cast<double>(row) * cell_height + above;
     const canvas place(values, x, y);
     out += canvas::text(x + panel_width / 2, y - 9, "middle", panel.title, " font-size=\"13\"");
     out += place.frame();

@@ -53,7 +53,7 @@ class topics_core {
     ~topic() {
       const broadcast_counters counted = items.counters();
       const std::lock_guard guard(core.past_lock_);
-      core.add(core.past_, counted);
+      topics_core::add(core.past_, counted);
     }
     broadcast<T> items;
     topics_core& core;

@@ -1,6 +1,8 @@
 #include "scenes.hpp"
 
 #include <fcntl.h>
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 
 #include <algorithm>
@@ -157,12 +159,14 @@ class writing_some final : public sending {
  public:
   task<> open() override {
     fill_pattern(bytes_);
-    // What has been sent may be acknowledged later, and make room.
-    for (int times_full = 0; times_full < 3; ++times_full) {
+    // What is still to be acknowledged makes room later: full is what stays full.
+    for (bool full = false; !full;) {
+      full = nothing_in_flight();
       ssize_t n = 1;
       while (n > 0) {
         n = ::send(c_.stream.native_handle(), &bytes_[before_], 4096, MSG_DONTWAIT);
         if (n > 0) before_ += static_cast<std::size_t>(n);
+        if (n > 0) full = false;
       }
       co_await settle_down(yields_per_turn);
     }
@@ -173,6 +177,16 @@ class writing_some final : public sending {
     expect(*r >= 1, "it completed without a byte");
     expected_ = *r;
     co_return true;
+  }
+
+ private:
+  /// Whether all that has left for the peer has been acknowledged.
+  [[nodiscard]] bool nothing_in_flight() const {
+    int unacknowledged = 0;
+    int unsent = 0;
+    const int fd = c_.stream.native_handle();
+    return ::ioctl(fd, SIOCOUTQ, &unacknowledged) == 0 && ::ioctl(fd, SIOCOUTQNSD, &unsent) == 0 &&
+           unacknowledged == unsent;
   }
 };
 
