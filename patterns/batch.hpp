@@ -21,9 +21,14 @@
 namespace weir {
 namespace detail {
 
-/// When a batch is complete.
+/// When a batch is complete. `due` is when one is whose first item came at that time; one that comes at `due` or later
+/// belongs to the batch still, unless `late_begins_the_next`.
 template <class Weigh>
 struct batch_limits {
+  static constexpr bool late_begins_the_next = false;
+  void begin() noexcept {}
+  [[nodiscard]] time_point due(time_point came) const noexcept { return add_saturated(came, longest); }
+
   std::size_t size;
   duration longest;
   std::uint64_t most_weight;
@@ -89,11 +94,11 @@ async_generator<std::vector<typename Steps::output>> batches(Puller source, Step
 
 /// The source's next() is selectable: what has been received is in the batch, whatever the clock says. While the source
 /// always has something the select would never come to the clock, so that is looked at as well.
-template <class Puller, class Steps, class Weigh>
-async_generator<std::vector<typename Steps::output>> timed_batches(Puller source, Steps steps,
-                                                                   batch_limits<Weigh> limits,
+template <class Puller, class Steps, class Limits>
+async_generator<std::vector<typename Steps::output>> timed_batches(Puller source, Steps steps, Limits limits,
                                                                    stage_counters* counters) {
   open_batch<typename Steps::output> open(limits.size, limits.most_weight, counters);
+  limits.begin();
   time_point due{};
   for (;;) {
     std::optional<typename Steps::output> item;
@@ -113,15 +118,20 @@ async_generator<std::vector<typename Steps::output>> timed_batches(Puller source
       auto made = steps(item_of(next));
       if (made) item.emplace(std::move(*made));
     }
+    const time_point came = item || Limits::late_begins_the_next ? now() : time_point();
+    if constexpr (Limits::late_begins_the_next) {
+      const bool over = !open.empty() && came >= due;
+      if (over) co_yield open.take();
+    }
     if (item) {
-      const time_point came = now();
       const std::uint64_t weight = std::invoke(limits.weigh, std::as_const(*item));
       if (open.overflows(weight)) co_yield open.take();
-      if (open.empty()) due = add_saturated(came, limits.longest);
+      if (open.empty()) due = limits.due(came);
       open.add(std::move(*item), weight);
     }
     if (open.empty()) continue;
-    const bool complete = open.full() || now() > due;
+    bool complete = open.full();
+    if constexpr (!Limits::late_begins_the_next) complete = complete || now() > due;
     if (complete) co_yield open.take();
   }
   co_yield open.take();

@@ -4,16 +4,14 @@
 #include <chrono>
 #include <concepts>
 #include <cstddef>
+#include <cstdint>
 #include <iterator>
-#include <optional>
 #include <stdexcept>
 #include <utility>
 #include <vector>
 
 #include "../runtime/async_generator.hpp"
 #include "../runtime/clock.hpp"
-#include "../runtime/sleep.hpp"
-#include "../sync/select.hpp"
 #include "batch.hpp"
 #include "detail/generator_stage.hpp"
 
@@ -70,41 +68,20 @@ class sliding_windows {
   std::size_t step_;
 };
 
-/// The select and the clock as in timed_batches.
-template <class Puller, class Steps>
-async_generator<std::vector<typename Steps::output>> time_windows(Puller source, Steps steps, duration period,
-                                                                  std::size_t most, stage_counters* counters) {
-  open_batch<typename Steps::output> open(most, static_cast<std::uint64_t>(-1), counters);
-  const time_point begin = now();
-  time_point end{};
-  for (;;) {
-    std::optional<typename Steps::output> item;
-    if (open.empty()) {
-      auto next = co_await source.next();
-      if (!next) co_return;
-      auto made = steps(item_of(next));
-      if (made) item.emplace(std::move(*made));
-    } else {
-      auto chosen = co_await select_ordered(source.next(), sleep_until(end));
-      if (chosen.index() == 1) {
-        co_yield open.take();
-        continue;
-      }
-      auto next = std::move(chosen).template get<0>();
-      if (!next) break;
-      auto made = steps(item_of(next));
-      if (made) item.emplace(std::move(*made));
-    }
-    const time_point came = now();
-    const bool over = !open.empty() && came >= end;
-    if (over) co_yield open.take();
-    if (!item) continue;
-    if (open.empty()) end = add_saturated(begin + (came - begin) / period * period, period);
-    open.add(std::move(*item));
-    if (open.full()) co_yield open.take();
+/// Windows of time as batches: they follow one another from when the first one is asked for.
+struct window_limits {
+  static constexpr bool late_begins_the_next = true;
+  void begin() { since = now(); }
+  [[nodiscard]] time_point due(time_point came) const noexcept {
+    return add_saturated(since + (came - since) / period * period, period);
   }
-  co_yield open.take();
-}
+
+  std::size_t size;
+  duration period;
+  time_point since{};
+  std::uint64_t most_weight = static_cast<std::uint64_t>(-1);
+  weightless weigh{};
+};
 
 template <class Flow>
 class time_window_source {
@@ -114,7 +91,8 @@ class time_window_source {
 
   async_generator<std::vector<typename Flow::value_type>> operator()(pipeline_run& run) && {
     return with_selectable_source(std::move(upstream_), run, most_, counters_, [&](auto source, auto steps) {
-      return time_windows(std::move(source), std::move(steps), period_, most_, counters_);
+      return timed_batches(std::move(source), std::move(steps), window_limits{.size = most_, .period = period_},
+                           counters_);
     });
   }
 
