@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "detail/local_value.hpp"
+#include "detail/locals_operation.hpp"
 #include "detail/operation.hpp"
 #include "detail/scheduler.hpp"
 
@@ -28,43 +29,22 @@ class local_value_of final : public local_value {
 
 /// Runs an operation in which one task_local has another value.
 template <class Op>
-class [[nodiscard]] local_operation final : public operation_base {
+class [[nodiscard]] local_operation final : public locals_operation<Op> {
  public:
-  using value_type = operation_value_t<Op>;
-
   /// Takes over a reference.
   local_operation(local_value* value, Op&& inner) noexcept(std::is_nothrow_move_constructible_v<Op>)
-      : inner_(std::move(inner)), value_(value) {}
+      : locals_operation<Op>(value, std::move(inner)), value_(value) {}
   local_operation(local_operation&& other) noexcept(std::is_nothrow_move_constructible_v<Op>)
-      : operation_base(), inner_(std::move(other.inner_)), value_(std::exchange(other.value_, nullptr)) {}
+      : locals_operation<Op>(std::move(other)), value_(std::exchange(other.value_, nullptr)) {}
   ~local_operation() { local_value::release(value_); }
 
   bool ready(const await_context& context) {
-    frame_ = context.frame;
-    env_ = *context.env;
-    value_->set_outer(env_.locals);
-    env_.locals = value_;
-    return inner_.ready({frame_, context.scope, &env_});
-  }
-  std::coroutine_handle<> start(const await_context& context) {
-    env_.deadline = context.env->deadline;  // a scope around this one has set its own after ready()
-    set_current_environment(&env_);
-    return inner_.start({frame_, context.scope, &env_});
-  }
-  value_type resume() {
-    set_current_environment(frame_->env);
-    return inner_.resume();
-  }
-  result<value_type> resume_result() noexcept {
-    set_current_environment(frame_->env);
-    return inner_.resume_result();
+    value_->set_outer(context.env->locals);
+    return locals_operation<Op>::ready(context);
   }
 
  private:
-  Op inner_;
   local_value* value_;
-  promise_base* frame_ = nullptr;
-  environment env_;
 };
 
 }  // namespace detail
