@@ -7,6 +7,8 @@
 #include <stdexcept>
 #include <type_traits>
 
+#include "../runtime/detail/prometheus_page.hpp"
+
 namespace weir {
 
 namespace {
@@ -18,26 +20,11 @@ bool is_name(std::string_view text) noexcept {
   return !text.empty() && !(text[0] >= '0' && text[0] <= '9') && std::all_of(text.begin(), text.end(), good);
 }
 
-std::string escaped(std::string_view text, bool quotes) {
-  std::string out;
-  for (const char c : text) {
-    if (c == '\n') {
-      out += "\\n";
-      continue;
-    }
-    if (c == '\\' || (c == '"' && quotes)) out += '\\';
-    out += c;
-  }
-  return out;
-}
-
 std::string written(metrics::labels with) {
-  std::string out;
   for (const prometheus_label& label : with) {
     if (!is_name(label.name)) throw std::invalid_argument("weir::metrics: a label has no proper name");
-    out += fmt::format("{}{}=\"{}\"", out.empty() ? "" : ",", label.name, escaped(label.value, true));
   }
-  return out;
+  return detail::prometheus_labels(with);
 }
 
 std::string braced(const std::string& labels) { return labels.empty() ? labels : "{" + labels + "}"; }
@@ -140,7 +127,8 @@ std::string metrics::text() const {
   };
   const std::lock_guard guard(lock_);
   for (const auto& f : families_) {
-    fmt::format_to(out, "# HELP {} {}\n# TYPE {} {}\n", f->name, escaped(f->help, false), f->name, f->type);
+    fmt::format_to(out, "# HELP {} {}\n# TYPE {} {}\n", f->name, detail::prometheus_escaped(f->help, false), f->name,
+                   f->type);
     for (const auto& s : f->samples) {
       if (s->counter) line(f->name, s->labels, s->counter->value());
       if (s->asked) {

@@ -6,35 +6,28 @@
 
 namespace weir::detail {
 
-namespace {
-
-std::string escaped(std::string_view text) {
+std::string prometheus_escaped(std::string_view text, bool quotes) {
   std::string out;
   for (const char c : text) {
-    switch (c) {
-      case '\\':
-        out += "\\\\";
-        break;
-      case '"':
-        out += "\\\"";
-        break;
-      case '\n':
-        out += "\\n";
-        break;
-      default:
-        out += c;
+    if (c == '\n') {
+      out += "\\n";
+      continue;
     }
+    if (c == '\\' || (c == '"' && quotes)) out += '\\';
+    out += c;
   }
   return out;
 }
 
-}  // namespace
-
-prometheus_page::prometheus_page(std::initializer_list<prometheus_label> labels) {
+std::string prometheus_labels(std::initializer_list<prometheus_label> labels) {
+  std::string out;
   for (const prometheus_label& label : labels) {
-    labels_ += fmt::format("{}{}=\"{}\"", labels_.empty() ? "" : ",", label.name, escaped(label.value));
+    out += fmt::format("{}{}=\"{}\"", out.empty() ? "" : ",", label.name, prometheus_escaped(label.value, true));
   }
+  return out;
 }
+
+prometheus_page::prometheus_page(std::initializer_list<prometheus_label> labels) : labels_(prometheus_labels(labels)) {}
 
 void prometheus_page::announce(const char* name, kind type, const char* help) {
   fmt::format_to(std::back_inserter(text_), "# HELP {} {}\n# TYPE {} {}\n", name, help, name,

@@ -11,6 +11,11 @@
 
 namespace weir::detail {
 
+/// As it stands in the text format: in a help text, or, with `quotes`, between quotation marks.
+[[nodiscard]] std::string prometheus_escaped(std::string_view text, bool quotes);
+/// `name="value",...`, without braces.
+[[nodiscard]] std::string prometheus_labels(std::initializer_list<prometheus_label> labels);
+
 /// Metrics being written in Prometheus' text format.
 class prometheus_page {
  public:
