@@ -18,7 +18,7 @@ bulkhead_options checked(const bulkhead_options& o) {
 }  // namespace
 
 bulkhead::bulkhead(const bulkhead_options& options)
-    : options_(checked(options)), room_(options.concurrent, options.waiting) {}
+    : call_gate(checked(options).concurrent, options.waiting), options_(options) {}
 
 task<semaphore_permit> bulkhead::wait_turn() {
   const detail::waiting_room::seat seat(room_);

@@ -44,12 +44,10 @@ struct bulkhead_stats {
 /// First come, first served. (Nygard, "Release It!", 2007, has the pattern and the name.) Any task of any runtime may
 /// use it, unless it was made on a confined worker. It must outlive them. Where nobody is to be refused a semaphore is
 /// enough.
-class bulkhead {
+class bulkhead final : private detail::call_gate {
  public:
   /// Throws std::invalid_argument when the options make no sense.
   explicit bulkhead(const bulkhead_options& options);
-  bulkhead(const bulkhead&) = delete;
-  bulkhead& operator=(const bulkhead&) = delete;
 
   /// Completes with what `function()` completes with. Throws bulkhead_full, and does not call it, when there is no
   /// room. Cancelled while it waits: leaves the queue and stops; those behind it come sooner. Afterwards the call
@@ -65,23 +63,10 @@ class bulkhead {
   }
 
  private:
-  template <class F>
-  task<detail::call_value_t<F>> run_kept(F function) {
-    semaphore_permit place = room_.try_take();
-    if (!place) {
-      auto turn = co_await wait_turn();
-      place = std::move(turn);
-    }
-    admitted_.add();
-    auto call = detail::start_call(function);
-    co_return co_await std::move(call);
-  }
-
-  task<semaphore_permit> wait_turn();
+  task<semaphore_permit> wait_turn() override;
 
   const bulkhead_options options_;
-  detail::waiting_room room_;
-  detail::tally admitted_, refused_, too_long_;
+  detail::tally too_long_;
 };
 
 }  // namespace weir

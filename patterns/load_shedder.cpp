@@ -13,7 +13,7 @@ load_shedder_options checked(const load_shedder_options& o) {
 }  // namespace
 
 load_shedder::load_shedder(const load_shedder_options& options)
-    : room_(checked(options).concurrent, options.waiting),
+    : call_gate(checked(options).concurrent, options.waiting),
       queue_delay_({.target = options.target, .interval = options.interval}) {}
 
 task<semaphore_permit> load_shedder::wait_turn() {

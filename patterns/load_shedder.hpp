@@ -46,12 +46,10 @@ struct load_shedder_stats {
 ///
 /// First come, first served. Which ones: see codel. Any task of any runtime may use it, unless it was made on a
 /// confined worker. It must outlive them.
-class load_shedder {
+class load_shedder final : private detail::call_gate {
  public:
   /// Throws std::invalid_argument when the options make no sense.
   explicit load_shedder(const load_shedder_options& options);
-  load_shedder(const load_shedder&) = delete;
-  load_shedder& operator=(const load_shedder&) = delete;
 
   /// Completes with what `function()` completes with. Throws load_shed, and does not call it, when the call is shed.
   /// Cancelled while it waits: leaves the queue and stops. Afterwards the call stops, and its place goes to the next. A
@@ -69,25 +67,10 @@ class load_shedder {
   }
 
  private:
-  template <class F>
-  task<detail::call_value_t<F>> run_kept(F function) {
-    semaphore_permit place = room_.try_take();
-    if (place) {
-      static_cast<void>(queue_delay_.admit(duration::zero()));
-    } else {
-      auto turn = co_await wait_turn();
-      place = std::move(turn);
-    }
-    admitted_.add();
-    auto call = detail::start_call(function);
-    co_return co_await std::move(call);
-  }
+  task<semaphore_permit> wait_turn() override;
+  void need_not_wait() noexcept override { static_cast<void>(queue_delay_.admit(duration::zero())); }
 
-  task<semaphore_permit> wait_turn();
-
-  detail::waiting_room room_;
   codel queue_delay_;
-  detail::tally admitted_, refused_;
 };
 
 }  // namespace weir

@@ -4,7 +4,10 @@
 #include <cstddef>
 #include <utility>
 
+#include "../../runtime/task.hpp"
 #include "../../sync/semaphore.hpp"
+#include "protected_call.hpp"
+#include "tally.hpp"
 
 namespace weir::detail {
 
@@ -45,6 +48,38 @@ class waiting_room {
   const std::size_t seats_;
   semaphore places_;
   std::atomic<std::size_t> waiting_{0};
+};
+
+/// Calls that need a place: what is common to those who decide otherwise about who waits.
+class call_gate {
+ public:
+  call_gate(const call_gate&) = delete;
+  call_gate& operator=(const call_gate&) = delete;
+
+ protected:
+  call_gate(std::size_t places, std::size_t seats) noexcept : room_(places, seats) {}
+  ~call_gate() = default;
+
+  template <class F>
+  task<call_value_t<F>> run_kept(F function) {
+    semaphore_permit place = room_.try_take();
+    if (place) {
+      need_not_wait();
+    } else {
+      auto turn = co_await wait_turn();
+      place = std::move(turn);
+    }
+    admitted_.add();
+    auto call = start_call(function);
+    co_return co_await std::move(call);
+  }
+
+  /// Completes with a place, or throws what refuses the call.
+  virtual task<semaphore_permit> wait_turn() = 0;
+  virtual void need_not_wait() noexcept {}
+
+  waiting_room room_;
+  tally admitted_, refused_;
 };
 
 }  // namespace weir::detail
