@@ -253,5 +253,15 @@ inline constexpr bool is_task = false;
 template <class T>
 inline constexpr bool is_task<task<T>> = true;
 
+/// What a function makes that returns an R, be that a task or the thing itself.
+template <class R>
+struct unwrapped_task {
+  using type = R;
+};
+template <class R>
+struct unwrapped_task<task<R>> {
+  using type = R;
+};
+
 }  // namespace detail
 }  // namespace weir

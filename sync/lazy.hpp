@@ -16,16 +16,6 @@
 namespace weir {
 namespace detail {
 
-/// What an initialiser makes: T of a task<T>, else what it returns.
-template <class R>
-struct initialised {
-  using type = R;
-};
-template <class T>
-struct initialised<task<T>> {
-  using type = T;
-};
-
 /// Makes the value in the memory that it is given.
 template <class T>
 class initialiser {
@@ -197,8 +187,8 @@ class lazy {
 };
 
 template <class F>
-explicit lazy(F) -> lazy<typename detail::initialised<std::invoke_result_t<F&>>::type>;
+explicit lazy(F) -> lazy<typename detail::unwrapped_task<std::invoke_result_t<F&>>::type>;
 template <class F>
-explicit lazy(F, on_failure) -> lazy<typename detail::initialised<std::invoke_result_t<F&>>::type>;
+explicit lazy(F, on_failure) -> lazy<typename detail::unwrapped_task<std::invoke_result_t<F&>>::type>;
 
 }  // namespace weir

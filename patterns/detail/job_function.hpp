@@ -15,19 +15,9 @@
 
 namespace weir::detail {
 
-/// What a job makes: R, whether the function returns that or a task of it.
-template <class R>
-struct job_result_of {
-  using type = R;
-};
-template <class R>
-struct job_result_of<task<R>> {
-  using type = R;
-};
-
 template <class F, class R, class... Args>
 concept job_callable =
-    std::invocable<F&, Args...> && std::same_as<typename job_result_of<std::invoke_result_t<F&, Args...>>::type, R>;
+    std::invocable<F&, Args...> && std::same_as<typename unwrapped_task<std::invoke_result_t<F&, Args...>>::type, R>;
 
 /// A job that is a function of its own: any callable that returns R or a task<R>. Move-only; what is not larger
 /// than 48 bytes stands in it, and for others memory is taken that is recycled.

@@ -38,7 +38,7 @@ class pool_engine final : public pool_jobs<R, Args...> {
   static constexpr bool of_closures = calls::of_closures;
   static constexpr bool is_async = calls::is_async;
   static_assert(of_closures || !calls::possible ||
-                    std::same_as<typename job_result_of<typename calls::returned>::type, R>,
+                    std::same_as<typename unwrapped_task<typename calls::returned>::type, R>,
                 "worker_pool: the function returns something else than the pool's jobs do");
 
  public:

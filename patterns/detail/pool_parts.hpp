@@ -83,7 +83,7 @@ struct opened_by {
   using type = no_part;
 };
 template <class Open, class Close>
-struct opened_by<worker_state<Open, Close>> : job_result_of<std::invoke_result_t<Open&>> {};
+struct opened_by<worker_state<Open, Close>> : unwrapped_task<std::invoke_result_t<Open&>> {};
 
 template <class Function, class Opened, class... Us>
 struct call_in_pool : std::invoke_result<Function&, Opened&, Us...> {
@@ -150,7 +150,7 @@ template <bool has_state, class Signature>
 struct job_signature;
 template <class R, class... Args>
 struct job_signature<false, R(Args...)> {
-  using type = typename job_result_of<R>::type(std::remove_cvref_t<Args>...);
+  using type = typename unwrapped_task<R>::type(std::remove_cvref_t<Args>...);
 };
 template <class R, class State, class... Args>
 struct job_signature<true, R(State, Args...)> : job_signature<false, R(Args...)> {};

@@ -25,14 +25,6 @@ inline constexpr bool is_async_stage = is_task<stage_return_t<Fn, T>>;
 template <class Fn, class T>
 inline constexpr bool returns_lost_operation = operation<stage_return_t<Fn, T>> && !is_async_stage<Fn, T>;
 
-template <class R>
-struct unwrapped_task {
-  using type = R;
-};
-template <class R>
-struct unwrapped_task<task<R>> {
-  using type = R;
-};
 /// A function that makes nothing of an item when that has failed and is dealt with: it returns an optional, or a task
 /// of one, and what is in there goes on.
 template <class Fn>
