@@ -25,7 +25,7 @@ namespace bench {
 namespace {
 
 constexpr std::size_t message_size = 64;
-constexpr double nan = std::numeric_limits<double>::quiet_NaN();
+constexpr double unmeasured = std::numeric_limits<double>::quiet_NaN();
 
 class idle_connections {
  public:
@@ -77,7 +77,7 @@ double each(std::uint64_t before, std::uint64_t after, std::size_t connections) 
 }
 
 idle_row measure(const known_server& which, std::size_t connections) {
-  idle_row row{.server = &which, .resident_each = nan, .proportional_each = nan, .failure = {}};
+  idle_row row{.server = &which, .resident_each = unmeasured, .proportional_each = unmeasured, .failure = {}};
   std::optional<server_process> server;
   try {
     server.emplace(which.command);

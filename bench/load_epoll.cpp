@@ -14,14 +14,14 @@
 namespace bench {
 namespace {
 
-class engine {
+class epoll_engine {
  public:
-  explicit engine(load_session& session) : session_(session), blocked_(session.size()) {
+  explicit epoll_engine(load_session& session) : session_(session), blocked_(session.size()) {
     if (epoll_ < 0) throw std::runtime_error(std::string("load client: epoll_create1: ") + error_text(errno));
   }
-  ~engine() { close(epoll_); }
-  engine(const engine&) = delete;
-  engine& operator=(const engine&) = delete;
+  ~epoll_engine() { close(epoll_); }
+  epoll_engine(const epoll_engine&) = delete;
+  epoll_engine& operator=(const epoll_engine&) = delete;
 
   void run() {
     for (std::size_t i = 0; i < session_.size(); ++i) {
@@ -80,6 +80,6 @@ class engine {
 
 }  // namespace
 
-void load_epoll(load_session& session) { engine(session).run(); }
+void load_epoll(load_session& session) { epoll_engine(session).run(); }
 
 }  // namespace bench

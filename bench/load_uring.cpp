@@ -21,11 +21,11 @@ constexpr unsigned buffer_count = 64;
 constexpr unsigned buffer_size = 4096;
 constexpr unsigned buffer_stride = 4160;  // not a multiple of 4096: no shared cache sets
 
-class engine {
+class uring_engine {
  public:
-  explicit engine(load_session& session) : session_(session), peers_(session.size()) {}
+  explicit uring_engine(load_session& session) : session_(session), peers_(session.size()) {}
 
-  ~engine() {
+  ~uring_engine() {
     if (!ready_) return;
     // The end of a ring is asynchronous; cancelled first, no receive writes into freed buffers.
     io_uring_sync_cancel_reg all{};
@@ -34,8 +34,8 @@ class engine {
     io_uring_register_sync_cancel(&ring_, &all);
     io_uring_queue_exit(&ring_);
   }
-  engine(const engine&) = delete;
-  engine& operator=(const engine&) = delete;
+  uring_engine(const uring_engine&) = delete;
+  uring_engine& operator=(const uring_engine&) = delete;
 
   bool set_up() {
     io_uring_params parameters{};
@@ -172,7 +172,7 @@ class engine {
 }  // namespace
 
 bool load_uring(load_session& session) {
-  engine e(session);
+  uring_engine e(session);
   if (!e.set_up()) return false;
   e.run();
   return true;

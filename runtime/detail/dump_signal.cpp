@@ -39,14 +39,14 @@ std::mutex& listeners_mutex() {
   static auto* const mutex = new std::mutex;
   return *mutex;
 }
-std::array<struct sigaction, NSIG> before{};  // of the signals that have a listener
+std::array<struct sigaction, NSIG> previous_actions{};  // of the signals that have a listener
 
 // On any thread, at any place: atomics, sem_post and system calls only.
 void on_signal(int number) {
   const int saved = errno;
   if (::getpid() != listening_process.load(std::memory_order_relaxed)) {
     // A forked child that has not executed a program yet: nobody answers here. It behaves as if nobody listened.
-    ::sigaction(number, &before[static_cast<std::size_t>(number)], nullptr);
+    ::sigaction(number, &previous_actions[static_cast<std::size_t>(number)], nullptr);
     ::raise(number);
   } else {
     for (listener& l : listeners) {
@@ -114,7 +114,7 @@ dump_signal::dump_signal(int signal, runtime_core& core) : signal_(signal), core
   thread_ = std::thread([this] { serve(); });
   listening_process.store(::getpid(), std::memory_order_relaxed);
   const bool first = !anybody_for(signal);
-  if (first) ::sigaction(signal, nullptr, &before[static_cast<std::size_t>(signal)]);
+  if (first) ::sigaction(signal, nullptr, &previous_actions[static_cast<std::size_t>(signal)]);
   l.signal.store(signal, std::memory_order_release);
   if (!first) return;
   struct sigaction ours{};
@@ -140,7 +140,7 @@ dump_signal::~dump_signal() {
   struct sigaction current{};
   if (::sigaction(signal_, nullptr, &current) == 0 && (current.sa_flags & SA_SIGINFO) == 0 &&
       current.sa_handler == on_signal) {
-    ::sigaction(signal_, &before[static_cast<std::size_t>(signal_)], nullptr);
+    ::sigaction(signal_, &previous_actions[static_cast<std::size_t>(signal_)], nullptr);
   }
 }
 

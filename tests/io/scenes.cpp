@@ -161,6 +161,7 @@ class writing_some final : public sending {
     fill_pattern(bytes_);
     // What is still to be acknowledged makes room later: full is what stays full.
     for (bool full = false; !full;) {
+      c_.peer.set(IPPROTO_TCP, TCP_QUICKACK, 1);  // or each round would wait for an acknowledgement that takes its time
       full = nothing_in_flight();
       ssize_t n = 1;
       while (n > 0) {
