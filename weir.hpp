@@ -16,6 +16,7 @@
 #include "io/simulation_options.hpp"
 #include "io/stream.hpp"
 #include "io/tcp.hpp"
+#include "io/udp.hpp"
 #include "io/until_signal.hpp"
 #include "io/write_all.hpp"
 #include "patterns/actor.hpp"

@@ -84,7 +84,8 @@ int io_leaf::leave(int result) noexcept {
   // A descriptor that is being closed goes with its last operation.
   descriptor_ = nullptr;
   // Closing has shut the socket down: the end of the stream, or the error, is our own doing.
-  if (socket && (result < 0 || (result == 0 && use() == io_use::reading))) return -ECANCELED;
+  const bool takes = use() == io_use::reading || use() == io_use::receiving;
+  if (socket && (result < 0 || (result == 0 && takes))) return -ECANCELED;
   if (use() == io_use::watching) return -ECANCELED;
   return result;
 }

@@ -25,11 +25,21 @@ int ask(int number, Call call) {
   return kernel ? call(*kernel) : -EBADF;
 }
 
+int socket_option(int number, int option, int& value) noexcept {
+  socklen_t size = sizeof value;
+  return outcome(::getsockopt(number, SOL_SOCKET, option, &value, &size));
+}
+
 }  // namespace
 
 int make_stream_socket(bool v6) noexcept {
   if (simulated_kernel* const kernel = simulated_kernel::here()) return kernel->sockets().make(v6);
   return outcome(::socket(v6 ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+}
+
+int make_datagram_socket(bool v6) noexcept {
+  if (simulated_kernel::here()) return -ENOTSUP;
+  return outcome(::socket(v6 ? AF_INET6 : AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
 }
 
 int set_socket_option(int number, int level, int option, const void* value, unsigned size) noexcept {
@@ -49,6 +59,12 @@ int bind(int number, const endpoint& local) noexcept {
 int listen(int number, int backlog) noexcept {
   if (simulated(number)) return ask(number, [&](auto& kernel) { return kernel.sockets().listen(number, backlog); });
   return outcome(::listen(number, backlog));
+}
+
+int connect_datagrams(int number, const endpoint& peer) noexcept {
+  sockaddr_storage address{};
+  const auto size = static_cast<socklen_t>(peer.to_native(&address));
+  return outcome(::connect(number, reinterpret_cast<const sockaddr*>(&address), size));
 }
 
 int local_name(int number, endpoint& name) noexcept {
@@ -72,9 +88,15 @@ int peer_name(int number, endpoint& name) noexcept {
 int is_listening(int number) noexcept {
   if (simulated(number)) return ask(number, [&](auto& kernel) { return kernel.sockets().is_listening(number); });
   int listening = 0;
-  socklen_t size = sizeof listening;
-  const int result = outcome(::getsockopt(number, SOL_SOCKET, SO_ACCEPTCONN, &listening, &size));
+  const int result = socket_option(number, SO_ACCEPTCONN, listening);
   return result == 0 ? static_cast<int>(listening != 0) : result;
+}
+
+int is_datagram_socket(int number) noexcept {
+  if (simulated(number)) return 0;
+  int type = 0;
+  const int result = socket_option(number, SO_TYPE, type);
+  return result == 0 ? static_cast<int>(type == SOCK_DGRAM) : result;
 }
 
 int shutdown(int number, int how) noexcept {

@@ -10,13 +10,19 @@ namespace weir::detail::system_calls {
 
 /// A TCP socket, non-blocking for the sake of the readiness form; the ring does not mind.
 int make_stream_socket(bool v6) noexcept;
+/// A UDP socket. There is none in a simulation: -ENOTSUP.
+int make_datagram_socket(bool v6) noexcept;
 int set_socket_option(int number, int level, int option, const void* value, unsigned size) noexcept;
 int bind(int number, const endpoint& local) noexcept;
 int listen(int number, int backlog) noexcept;
+/// Names the peer of a UDP socket, which takes no time.
+int connect_datagrams(int number, const endpoint& peer) noexcept;
 int local_name(int number, endpoint& name) noexcept;
 int peer_name(int number, endpoint& name) noexcept;
 /// 1, or 0 for a socket that does not listen.
 int is_listening(int number) noexcept;
+/// 1, or 0 for another kind of socket.
+int is_datagram_socket(int number) noexcept;
 int shutdown(int number, int how) noexcept;
 
 enum class file_kind : std::uint8_t { with_offsets, stream, directory };

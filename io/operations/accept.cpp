@@ -26,9 +26,11 @@ int accept_operation::simulate(simulated_kernel& kernel) noexcept {
   return accepted;
 }
 
-// What the network did to a connection that was still in the queue is not the listener's failure (accept(2)).
+// What the network did to a connection that was still in the queue is not the listener's failure (accept(2)). EAGAIN:
+// the ring gives up on a request that was woken 128 times while somebody else was faster.
 bool accept_operation::try_again(int result) noexcept {
   switch (-result) {
+    case EAGAIN:
     case ECONNABORTED:
     case ENETDOWN:
     case EPROTO:

@@ -476,7 +476,7 @@ class polling final : public scene {
   const int number_ = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 };
 
-constexpr const char* ready_row = "`tcp_stream::readable()`, `writable()`";
+constexpr const char* ready_row = "`tcp_stream::readable()`, `writable()`; those of `udp_socket`";
 constexpr const char* poll_row = "`poll(number, events)`";
 constexpr const char* select_row = "`select(ops...)`, `select_ordered`";
 constexpr const char* line_row = "`buffered_reader::read_line`, `read_line_view`";

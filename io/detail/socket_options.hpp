@@ -1,0 +1,26 @@
+#pragma once
+
+#include <string>
+
+#include "../endpoint.hpp"
+#include "descriptor.hpp"
+
+/// What TCP and UDP sockets do beside their operations. Each throws std::system_error with "verb object".
+namespace weir::detail {
+
+[[noreturn]] void fail_socket(int error, const char* verb, const std::string& object);
+
+/// What `socket` holds; EBADF if it is closed.
+descriptor& open_socket(const descriptor_handle& socket, const char* verb);
+
+void set_socket_option(const descriptor_handle& socket, int level, int option, const void* value, unsigned size,
+                       const char* verb);
+template <class T>
+void set_socket_option(const descriptor_handle& socket, int level, int option, const T& value, const char* verb) {
+  set_socket_option(socket, level, option, &value, sizeof value, verb);
+}
+
+endpoint local_endpoint_of(int number, const std::string& name);
+endpoint local_endpoint_of(const descriptor_handle& socket);
+
+}  // namespace weir::detail
