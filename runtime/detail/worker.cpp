@@ -558,16 +558,18 @@ void worker::leave_rest(bool work_elsewhere) noexcept {
 bool worker::spin() noexcept {
   const duration length = core_.options().spin;
   if (length <= duration::zero()) return false;
-  const time_point now = monotonic_now();
-  const time_point until = std::min(add_saturated(now, length), timers_.empty() ? no_deadline : timers_.next_due());
+  const time_point due = timers_.empty() ? no_deadline : timers_.next_due();
+  time_point now = monotonic_now();
+  const time_point until = std::min(add_saturated(now, length), due);
   do {
     if (reactor_->in_flight() != 0) reactor_->poll();
     if (ready() != 0 || !inbox_.empty() || arrivals()) return true;
     if (core_.stealing() && find_work()) return true;
     // The condition for going on may have changed.
     if (nudged_.load(std::memory_order_relaxed) && nudged_.exchange(false, std::memory_order_seq_cst)) return true;
-  } while (monotonic_now() < until);
-  return false;
+    now = monotonic_now();
+  } while (now < until);
+  return now >= due;  // the next turn begins with the timers
 }
 
 bool worker::find_work() noexcept {

@@ -108,3 +108,14 @@ TEST_CASE("a task that is always ready does not keep a timer from firing") {
   };
   weir::run(main(), {.workers = 1});
 }
+
+TEST_CASE("a worker that spins does not enter the kernel for sleeps that are shorter than that") {
+  std::uint64_t parks = 0;
+  auto main = [&]() -> weir::task<> {
+    const std::uint64_t before = weir::counters().total.parks;
+    for (int i = 0; i < 200; ++i) co_await weir::sleep_for(20us);
+    parks = weir::counters().total.parks - before;
+  };
+  weir::run(main(), {.workers = 1, .spin = 10s});
+  CHECK(parks == 0);
+}
