@@ -17,8 +17,8 @@ namespace weir::detail {
 class io_leaf;
 
 /// What a descriptor is used for by an operation. One reader and one writer at a time, any number of others, of whom
-/// those that are `watching` move nothing, and those that are `receiving` get messages. Operations of the kind `nothing`
-/// have no descriptor.
+/// those that are `watching` move nothing, and those that are `receiving` get messages. Operations of the kind
+/// `nothing` have no descriptor.
 enum class io_use : std::uint8_t { nothing, reading, writing, watching, other, receiving };
 
 /// An open file descriptor and the operations on it. Owned by one handle (a stream, a file); operations in flight keep
