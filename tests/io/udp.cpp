@@ -240,29 +240,6 @@ TEST_CASE("udp: close ends what waits, and frees the port at once") {
   run_checked(main());
 }
 
-TEST_CASE("udp: closed by one worker while another one receives") {
-  auto main = []() -> task<> {
-    for (int round = 0; round < test::scaled(200, 50); ++round) {
-      udp_socket a = here();
-      co_await with_task_group([&](task_group& group) -> task<> {
-        group.spawn([](udp_socket& socket) -> task<> {
-          std::array<std::byte, 8> room;
-          for (;;) {
-            auto r = co_await as_result(socket.receive(room));
-            if (r.has_value()) continue;
-            CHECK((r.error() == std::errc::operation_canceled || r.error() == std::errc::bad_file_descriptor));
-            co_return;
-          }
-        }(a));
-        udp_socket b = here();
-        for (int i = 0; i < 3; ++i) co_await b.send_to(bytes_of("x"), a.local_endpoint());
-        a.close();
-      });
-    }
-  };
-  run_checked(main(), {.workers = 4});
-}
-
 TEST_CASE("udp: many tasks on several workers receive each datagram once") {
   auto main = []() -> task<> {
     constexpr int senders = 4;
