@@ -78,9 +78,7 @@ tcp_listener tcp_listener::adopt(int number) {
     detail::fail_socket(EINVAL, "adopt", fmt::format("fd {} as a listener (it does not listen)", number));
   const int result = listening < 0 ? listening : calls::make_non_blocking(number);
   if (result < 0) detail::fail_socket(-result, "adopt", fmt::format("fd {} as a listener", number));
-  std::string name = detail::local_endpoint_of(number, fmt::format("fd {}", number)).to_string();
-  return tcp_listener(
-      detail::descriptor_handle(detail::descriptor::adopt(number, detail::descriptor::kind::socket, std::move(name))));
+  return tcp_listener(detail::adopt_bound(number));
 }
 
 }  // namespace weir

@@ -20,7 +20,8 @@ namespace calls = detail::system_calls;
 template <class T4, class T6>
 void set_multicast_option(const detail::descriptor_handle& socket, int option_v4, const T4& value_v4, int option_v6,
                           const T6& value_v6, const char* verb) {
-  if (detail::local_endpoint_of(detail::open_socket(socket, verb).number(), verb).is_v6()) {
+  const detail::descriptor& target = detail::open_socket(socket, verb);
+  if (detail::local_endpoint_of(target.number(), target.name()).is_v6()) {
     detail::set_socket_option(socket, IPPROTO_IPV6, option_v6, value_v6, verb);
   } else {
     detail::set_socket_option(socket, IPPROTO_IP, option_v4, value_v4, verb);
@@ -76,9 +77,7 @@ udp_socket udp_socket::adopt(int number) {
   if (calls::peer_name(number, peer) == 0) {
     return udp_socket(detail::descriptor_handle(detail::descriptor::adopt(number, peer)));
   }
-  std::string name = detail::local_endpoint_of(number, fmt::format("fd {}", number)).to_string();
-  return udp_socket(
-      detail::descriptor_handle(detail::descriptor::adopt(number, detail::descriptor::kind::socket, std::move(name))));
+  return udp_socket(detail::adopt_bound(number));
 }
 
 endpoint udp_socket::local_endpoint() const { return detail::local_endpoint_of(socket_); }

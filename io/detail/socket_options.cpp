@@ -4,6 +4,7 @@
 
 #include <cerrno>
 #include <system_error>
+#include <utility>
 
 #include "system_calls.hpp"
 
@@ -35,6 +36,11 @@ endpoint local_endpoint_of(int number, const std::string& name) {
 endpoint local_endpoint_of(const descriptor_handle& socket) {
   const descriptor& target = open_socket(socket, "local_endpoint of");
   return local_endpoint_of(target.number(), target.name());
+}
+
+descriptor_handle adopt_bound(int number) {
+  std::string name = local_endpoint_of(number, fmt::format("fd {}", number)).to_string();
+  return descriptor_handle(descriptor::adopt(number, descriptor::kind::socket, std::move(name)));
 }
 
 }  // namespace weir::detail

@@ -22,5 +22,7 @@ void set_socket_option(const descriptor_handle& socket, int level, int option, c
 
 endpoint local_endpoint_of(int number, const std::string& name);
 endpoint local_endpoint_of(const descriptor_handle& socket);
+/// Takes over a socket that is called after what it is bound to.
+descriptor_handle adopt_bound(int number);
 
 }  // namespace weir::detail

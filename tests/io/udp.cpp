@@ -63,7 +63,7 @@ std::string refusal_of(F f) {
   return "it was not refused";
 }
 
-udp_socket here(std::uint16_t port = 0) { return udp_socket::bind(endpoint::loopback(port)); }
+udp_socket here() { return udp_socket::bind(endpoint::loopback(0)); }
 
 }  // namespace
 
