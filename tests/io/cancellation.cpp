@@ -232,9 +232,7 @@ TEST_CASE("cancellation: each kind of operation at each moment, on the rings of 
     const test::pretended_kernel kernel(version.flags);
     for (const kind_of_operation& k : kinds_of_operations()) {
       if (k.simulable) continue;  // it does not come to a ring
-      // Sanitizers make each of these ten times as long; without them every ring is tried with both.
       for (const unsigned workers : {1u, 4u}) {
-        if (test::sanitized && workers == 1) continue;
         const std::string where = fmt::format("{} workers, a ring of Linux {}", workers, version.name);
         const test::no_descriptor_leaks none;
         weir::run(all_of_a_kind(k, other, where, {.yields_per_turn = 600, .races = 8}),
