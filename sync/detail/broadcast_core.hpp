@@ -82,11 +82,11 @@ class broadcast_core {
 
   // Sending, as to a channel_core.
 
-  bool try_send(channel_sender<T>& s) noexcept {
+  bool try_send(channel_sender<T>& s, const void* /*here*/ = nullptr) noexcept {
     section inside(*this);
     return offer(s, inside);
   }
-  admission enter(channel_sender<T>& s) noexcept {
+  admission enter(channel_sender<T>& s, const void* /*here*/ = nullptr) noexcept {
     section inside(*this);
     return senders_.admit(s, [&] { return offer(s, inside); });
   }

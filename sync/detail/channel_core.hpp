@@ -85,29 +85,39 @@ class channel_core {
     WEIR_DETAIL_ASSERT(reserved_ == 0, "a channel was destroyed before a permit that it had given");
   }
 
-  /// True when it is done with, one way or another.
-  bool try_send(channel_sender<T>& s) noexcept {
-    woken_list woken;
-    lock_.lock();
-    const bool done = offer(s, woken);
+  /// True when it is done with, one way or another. `here` as for domain::check().
+  bool try_send(channel_sender<T>& s, const void* here = confined_domain()) noexcept {
+    lock_.lock(here);
+    if (closed_ || !s.item) return try_send_locked(s);
+    if constexpr (std::is_nothrow_move_constructible_v<T>) {
+      if (waiter* first = receivers_.take_first()) {
+        hand_over(s, *first);
+        lock_.unlock();
+        first->wake_next();
+        return true;
+      }
+    } else if (!receivers_.empty()) {
+      return try_send_locked(s);
+    }
+    const bool room = has_room();
+    if (room) store(s);
     lock_.unlock();
-    wake(woken);
-    return done;
+    return room;
   }
-  bool try_receive(channel_receiver<T>& r) noexcept {
-    woken_list woken;
-    lock_.lock();
-    const bool done = accept(r, woken);
+  bool try_receive(channel_receiver<T>& r, const void* here = confined_domain()) noexcept {
+    lock_.lock(here);
+    if (!senders_.empty() || closed_) return try_receive_locked(r);
+    const bool filled = !items_.empty();
+    if (filled) take_front(r);
     lock_.unlock();
-    wake(woken);
-    return done;
+    return filled;
   }
 
-  admission enter(channel_sender<T>& s) noexcept {
-    return enter(s, senders_, [this, &s](woken_list& woken) { return offer(s, woken); });
+  admission enter(channel_sender<T>& s, const void* here = confined_domain()) noexcept {
+    return enter(s, senders_, here, [this, &s](woken_list& woken) { return !is_full() && offer(s, woken); });
   }
-  admission enter(channel_receiver<T>& r) noexcept {
-    return enter(r, receivers_, [this, &r](woken_list& woken) { return accept(r, woken); });
+  admission enter(channel_receiver<T>& r, const void* here = confined_domain()) noexcept {
+    return enter(r, receivers_, here, [this, &r](woken_list& woken) { return !is_vacant() && accept(r, woken); });
   }
 
   // As cases of a select.
@@ -201,9 +211,9 @@ class channel_core {
   }
 
   template <class Waiter, class Try>
-  admission enter(Waiter& w, waiter_queue& queue, Try attempt) noexcept {
+  admission enter(Waiter& w, waiter_queue& queue, const void* here, Try attempt) noexcept {
     woken_list woken;
-    lock_.lock();
+    lock_.lock(here);
     const admission answer = queue.admit(w, [&] { return attempt(woken); });
     lock_.unlock();
     wake(woken);
@@ -218,10 +228,32 @@ class channel_core {
 
   static bool has_item(const waiter& w) noexcept { return static_cast<const channel_sender<T>&>(w).item != nullptr; }
 
+  // With the lock held, which they give back: where somebody waits, or is to be told more than yes or no. Out of line,
+  // so that an item that goes through the buffer pays for none of it.
+  [[gnu::noinline]] bool try_send_locked(channel_sender<T>& s) noexcept {
+    woken_list woken;
+    const bool done = offer(s, woken);
+    lock_.unlock();
+    wake(woken);
+    return done;
+  }
+  [[gnu::noinline]] bool try_receive_locked(channel_receiver<T>& r) noexcept {
+    woken_list woken;
+    const bool done = accept(r, woken);
+    lock_.unlock();
+    wake(woken);
+    return done;
+  }
+
   // Everything below is called with the lock held.
 
-  [[nodiscard]] bool has_room() const noexcept {
-    return capacity_ == unlimited || items_.size() + reserved_ < capacity_;
+  // What is unlimited has more room than there can be items.
+  [[nodiscard]] bool has_room() const noexcept { return items_.size() + reserved_ < capacity_; }
+  /// There is nothing that a receiver could get or be told.
+  [[nodiscard]] bool is_vacant() const noexcept { return items_.empty() && senders_.empty() && !closed_; }
+  /// The same for a sender. (At a rendezvous a sender without an item is told that there will be no room.)
+  [[nodiscard]] bool is_full() const noexcept {
+    return capacity_ != 0 && !has_room() && receivers_.empty() && !closed_;
   }
   [[nodiscard]] bool at_end() const noexcept { return closed_ && items_.empty() && (reserved_ == 0 || cleared_); }
 
@@ -248,38 +280,56 @@ class channel_core {
   bool place(channel_sender<T>& s, woken_list& woken) noexcept {
     if constexpr (std::is_nothrow_move_constructible_v<T>) {
       if (waiter* first = receivers_.take_first()) {
-        auto& r = static_cast<channel_receiver<T>&>(*first);
-        r.item.emplace(std::move(*s.item));
-        hand_over(s, r, woken);
+        hand_over(s, *first);
+        woken.push_back(*first);
         return true;
       }
     } else if (waiter* first = receivers_.hold_first()) {
-      auto& r = static_cast<channel_receiver<T>&>(*first);
       try {
-        r.item.emplace(std::move(*s.item));
+        hand_over(s, *first);
       } catch (...) {
         fail(s);
-        waiter_queue::put_back(r);
+        waiter_queue::put_back(*first);
         return true;
       }
-      receivers_.take_held(r);
-      hand_over(s, r, woken);
+      receivers_.take_held(*first);
+      woken.push_back(*first);
       return true;
     }
     if (!has_room()) return false;
+    store(s);
+    return true;
+  }
+
+  /// Into the buffer, which has room.
+  [[gnu::always_inline]] void store(channel_sender<T>& s) noexcept {
     try {
       items_.push_back(std::move(*s.item));
       s.ended_as = sender_outcome::sent;
     } catch (...) {
       fail(s);
     }
+  }
+  /// Out of the buffer, which is not empty. False: the item stays, the receiver has failed.
+  bool take_front(channel_receiver<T>& r) noexcept {
+    try {
+      r.item.emplace(std::move(items_.front()));
+    } catch (...) {
+      r.error = std::current_exception();
+      r.ended_as = receiver_outcome::failed;
+      return false;
+    }
+    items_.pop_seen();
+    r.ended_as = receiver_outcome::received;
     return true;
   }
 
-  static void hand_over(channel_sender<T>& s, channel_receiver<T>& r, woken_list& woken) noexcept {
+  /// What the move of the item throws changes nothing.
+  static void hand_over(channel_sender<T>& s, waiter& to) noexcept(std::is_nothrow_move_constructible_v<T>) {
+    auto& r = static_cast<channel_receiver<T>&>(to);
+    r.item.emplace(std::move(*s.item));
     r.ended_as = receiver_outcome::received;
     s.ended_as = sender_outcome::sent;
-    woken.push_back(r);
   }
   static void fail(channel_sender<T>& s) noexcept {
     s.error = std::current_exception();
@@ -289,16 +339,7 @@ class channel_core {
   /// False when it has to wait.
   bool accept(channel_receiver<T>& r, woken_list& woken) noexcept {
     if (!items_.empty()) {
-      try {
-        r.item.emplace(std::move(items_.front()));
-      } catch (...) {
-        r.error = std::current_exception();
-        r.ended_as = receiver_outcome::failed;
-        return true;
-      }
-      items_.pop_front();
-      r.ended_as = receiver_outcome::received;
-      if (!senders_.empty()) admit_senders(woken);
+      if (take_front(r) && !senders_.empty()) admit_senders(woken);
       return true;
     }
     // At a rendezvous, and while all room is reserved, the items are still with those who wait. Who waits for room

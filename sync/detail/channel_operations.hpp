@@ -15,16 +15,19 @@ class send_permit;
 
 namespace detail {
 
-/// What send, reserve and receive have in common. `Derived` has `value_type value()`, `bool attempt() noexcept`,
-/// `core()` and `queue()`.
+/// What send, reserve and receive have in common. `Derived` has `value_type value()`, `bool attempt(const void* here)
+/// noexcept`
+/// (`here` as for domain::check()), `core()` and `queue()`.
 template <class Derived, class Side, class Value>
 class [[nodiscard]] channel_operation : public operation_base, public basic_waiting_leaf<Side> {
  public:
   using value_type = Value;
 
-  bool ready(const await_context& context) noexcept { return this->may_complete_now(context) && try_commit(); }
+  bool ready(const await_context& context) noexcept {
+    return this->may_complete_now(context) && self().attempt(context.env->runtime);
+  }
   std::coroutine_handle<> start(const await_context& context) noexcept {
-    return this->wait_for(context, [this] { return self().core().enter(side()); });
+    return this->wait_for(context, [this, &context] { return self().core().enter(side(), context.env->runtime); });
   }
   Value resume() {
     this->finish();
@@ -36,7 +39,7 @@ class [[nodiscard]] channel_operation : public operation_base, public basic_wait
   }
 
   // The selectable protocol.
-  bool try_commit() noexcept { return self().attempt(); }
+  bool try_commit() noexcept { return self().attempt(confined_domain()); }
   bool arm_case(case_link link) noexcept { return self().core().arm(side(), link); }
   void withdraw_case() noexcept { self().withdraw(); }
   [[nodiscard]] const void* case_object() const noexcept { return &static_cast<const Derived&>(*this).core(); }
@@ -49,9 +52,11 @@ class [[nodiscard]] channel_operation : public operation_base, public basic_wait
  private:
   Derived& self() noexcept { return static_cast<Derived&>(*this); }
   Value taken() {
-    if (this->error) std::rethrow_exception(this->error);
+    if (this->error) rethrow_error();
     return self().value();
   }
+  // Out of line, so that what hands out the value can be inlined.
+  [[noreturn, gnu::noinline]] void rethrow_error() { std::rethrow_exception(this->error); }
   void request_stop(cancellation_cause) noexcept override { this->withdraw_from(self().queue(), self().core().lock()); }
 };
 
@@ -64,7 +69,7 @@ class channel_sending : public channel_operation<Derived, channel_sender<T>, Val
  public:
   Core& core() const noexcept { return core_; }
   waiter_queue& queue() const noexcept { return core_.senders(); }
-  bool attempt() noexcept { return core_.try_send(this->side()); }
+  bool attempt(const void* here) noexcept { return core_.try_send(this->side(), here); }
   void withdraw() noexcept { core_.withdraw_sender(*this); }
 
  protected:
@@ -124,7 +129,7 @@ class [[nodiscard]] channel_receive_operation final
 
   channel_core<T>& core() const noexcept { return core_; }
   waiter_queue& queue() const noexcept { return core_.receivers(); }
-  bool attempt() noexcept { return core_.try_receive(this->side()); }
+  bool attempt(const void* here) noexcept { return core_.try_receive(this->side(), here); }
   void withdraw() noexcept { core_.withdraw_receiver(*this); }
   std::optional<T> value() { return std::move(this->item); }
 

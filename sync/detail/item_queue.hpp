@@ -65,7 +65,12 @@ class item_queue {
     return *slot(front_, read_);
   }
   void pop_front() noexcept {
-    std::destroy_at(&front());
+    static_cast<void>(front());
+    pop_seen();
+  }
+  /// The same after front() alone.
+  void pop_seen() noexcept {
+    std::destroy_at(slot(front_, read_));
     ++read_;
     --size_;
   }
@@ -87,7 +92,8 @@ class item_queue {
     return ::new (memory) block{nullptr};
   }
   static void free_block(block* done) noexcept { ::operator delete(done, std::align_val_t(block_alignment)); }
-  void append_block() {
+  // Out of line, so that what happens to every item can be inlined.
+  [[gnu::noinline]] void append_block() {
     block* made = spare_ ? std::exchange(spare_, nullptr) : make_block(capacity_);
     made->next = nullptr;
     back_->next = made;
@@ -95,7 +101,7 @@ class item_queue {
     write_ = 0;
   }
   // The reader has come to the end of a block: the ring goes round, the chain goes on.
-  void next_block() noexcept {
+  [[gnu::noinline]] void next_block() noexcept {
     read_ = 0;
     if (!chained_) return;
     block* done = front_;
