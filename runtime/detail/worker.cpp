@@ -340,6 +340,7 @@ void worker::run_ready() noexcept {
       run(*frame, task_budget);
     }
   }
+  nothing_runs();
   counted.resumed.add(n);
 }
 
@@ -352,6 +353,7 @@ void worker::run_seeded() noexcept {
     const unsigned completions = seeded_->next_budget();
     hooks_ ? run_told(*frame, completions) : run(*frame, completions);
   }
+  nothing_runs();
   counted.resumed.add(n);
 }
 
@@ -392,38 +394,48 @@ const void* worker::mark_run(bool& same) noexcept {
 }
 
 [[gnu::always_inline]] inline void worker::run(promise_base& frame, unsigned completions) noexcept {
-  front_streak_ = std::exchange(frame.at_front, false) ? front_streak_ + 1 : 0;
+  if (frame.at_front) {
+    frame.at_front = false;
+    ++front_streak_;
+  } else {
+    front_streak_ = 0;
+  }
   front_taken_ = false;
   budget = completions;
-  transfers = 0;
   env = frame.env;
   running_at_.store(address_of(frame.awaiting_at), std::memory_order_relaxed);
-  switch (std::exchange(frame.next_step, promise_base::go::resume)) {
-    case promise_base::go::resume:
-      frame.handle().resume();
-      break;
-    case promise_base::go::stop: {
-      const leaf& stopped = *frame.waiting_in;
-      // Whoever told the leaf may still be inside that call.
-      if (stopped.stop()) stopped.stop()->forget_told();
-      unwind({&frame, stopped.scope()});
-      break;
-    }
-    case promise_base::go::unwind_on:
-      unwind({&frame, frame.unwinding_at});
-      break;
+  if (frame.next_step == promise_base::go::resume) {
+    frame.handle().resume();
+  } else {
+    begin_unwinding(frame);
   }
   while (parked_transfer) {
     transfers = 0;
     std::exchange(parked_transfer, {}).resume();
   }
+}
+
+// After the last of a row of tasks: in between, what is said of one stands until it is said of the next.
+inline void worker::nothing_runs() noexcept {
   running_at_.store(nullptr, std::memory_order_relaxed);
   env = nullptr;
+}
+
+void worker::begin_unwinding(promise_base& frame) noexcept {
+  if (std::exchange(frame.next_step, promise_base::go::resume) == promise_base::go::unwind_on) {
+    unwind({&frame, frame.unwinding_at});
+    return;
+  }
+  const leaf& stopped = *frame.waiting_in;
+  // Whoever told the leaf may still be inside that call.
+  if (stopped.stop()) stopped.stop()->forget_told();
+  unwind({&frame, stopped.scope()});
 }
 
 void worker::run_told(promise_base& frame, unsigned completions) noexcept {
   tell_continued(frame);
   run(frame, completions);
+  nothing_runs();
   // The task may run elsewhere by now, or be gone: only its address is told.
   if (told_ && hooks_->suspended) hooks_->suspended(hooks_->context, {.task = told_, .worker = index_});
   told_ = nullptr;

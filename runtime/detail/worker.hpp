@@ -174,6 +174,9 @@ class worker {
   void run(promise_base& frame, unsigned completions) noexcept;
   /// The same, told to the hooks.
   void run_told(promise_base& frame, unsigned completions) noexcept;
+  void nothing_runs() noexcept;
+  /// Of a frame that is not to be resumed.
+  [[gnu::noinline]] void begin_unwinding(promise_base& frame) noexcept;
   void unwind(unwind_point point) noexcept;
   void idle() noexcept;
   void idle_in_virtual_time() noexcept;
