@@ -4,6 +4,7 @@
 
 #include "io/buffered_reader.hpp"
 #include "io/buffered_writer.hpp"
+#include "io/connections.hpp"
 #include "io/copy.hpp"
 #include "io/endpoint.hpp"
 #include "io/explore.hpp"

@@ -26,11 +26,9 @@ weir::task<> echo(weir::tcp_stream peer) {
 
 // A supervisor, not a plain group: a connection that is reset fails alone.
 weir::task<> serve(weir::tcp_listener& listener) {
-  co_await weir::with_supervisor([&](weir::task_group& connections) -> weir::task<> {
-    for (;;) {
-      weir::tcp_stream peer = co_await listener.accept();
-      connections.spawn(echo(std::move(peer)));
-    }
+  co_await weir::with_supervisor([&](weir::task_group& group) -> weir::task<> {
+    auto arriving = weir::connections(listener);  // outlasts that descriptors run out
+    while (auto peer = co_await arriving.next()) group.spawn(echo(std::move(*peer)));
   });
 }
 

@@ -16,6 +16,7 @@
 
 #include <weir/io/buffered_reader.hpp>
 #include <weir/io/buffered_writer.hpp>
+#include <weir/io/connections.hpp>
 #include <weir/io/file.hpp>
 #include <weir/io/signal_set.hpp>
 #include <weir/sync/event.hpp>
@@ -46,17 +47,27 @@ namespace {
 
 // ---- sockets
 
+enum class accepting_form : std::uint8_t { accept, generator };
+
 class accepting final : public scene {
  public:
+  explicit accepting(accepting_form form) : form_(form) {}
   task<> open() override {
     listener_ = tcp_listener::bind(endpoint::loopback(0));
     at_ = listener_.local_endpoint();
     co_return;
   }
   task<bool> attempt(cancellation_token token) override {
-    auto r = co_await as_result(with_cancellation(token, listener_.accept()));
-    if (!completed(r)) co_return false;
-    accepted_ = std::move(*r);
+    if (form_ == accepting_form::accept) {
+      auto r = co_await as_result(with_cancellation(token, listener_.accept()));
+      if (!completed(r)) co_return false;
+      accepted_ = std::move(*r);
+    } else {
+      auto arriving = weir::connections(listener_);
+      auto r = co_await as_result(with_cancellation(token, arriving.next()));
+      if (!completed(r)) co_return false;
+      accepted_ = std::move(**r);
+    }
     co_return true;
   }
   void trigger() override { client_ = plain_socket::connected_to(at_); }
@@ -72,6 +83,7 @@ class accepting final : public scene {
   }
 
  private:
+  accepting_form form_;
   tcp_listener listener_;
   endpoint at_;
   tcp_stream accepted_;
@@ -579,7 +591,9 @@ class offloading_later final : public scene {
 };
 
 constexpr std::array kinds = {
-    kind_of_operation{"`tcp_listener::accept()`", "accept", make_scene<accepting>},
+    kind_of_operation{"`tcp_listener::accept()`", "accept", make_scene<accepting, accepting_form::accept>},
+    kind_of_operation{"`connections(listener).next()`", "connections",
+                      make_scene<accepting, accepting_form::generator>},
     kind_of_operation{"`tcp_stream::connect(peer)`", "connect", make_scene<connecting>},
     kind_of_operation{"`tcp_stream::connect(peer)`", "connect to a full listener", make_scene<connecting_in_vain>},
     kind_of_operation{"`tcp_stream::read_some`", "read_some", make_scene<reading>},
