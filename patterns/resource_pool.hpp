@@ -133,6 +133,13 @@ class resource_pool {
     co_return lease(std::move(got));
   }
 
+  /// An idle resource, if there is one that needs no check and nobody waits; otherwise an empty lease. Opens nothing.
+  /// Throws as acquire() when the pool is closed. Inside a task of any worker; O(1).
+  [[nodiscard]] lease try_acquire(std::source_location where = std::source_location::current()) {
+    start();
+    return lease(detail::pool_core::try_acquire(core_, where));
+  }
+
   /// From now on nobody gets one: those who wait are told, idle resources are closed, and leased ones will be when they
   /// come back. Idempotent; any thread. O(max).
   void close() noexcept { core_->close(); }

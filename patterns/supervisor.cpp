@@ -12,6 +12,7 @@
 #include "../sync/channel.hpp"
 #include "../sync/select.hpp"
 #include "detail/orderly.hpp"
+#include "detail/random_duration.hpp"
 
 namespace weir {
 
@@ -99,7 +100,9 @@ class supervisor::manager {
   }
 
   void restart(child& c, duration delay) {
-    plan(c, detail::add_saturated(now(), delay), delay);
+    const auto most = std::chrono::duration<double, duration::period>(delay) * in_.options_.jitter;
+    const duration longer = detail::random_between(duration::zero(), detail::to_duration(most));
+    plan(c, detail::add_saturated(detail::add_saturated(now(), delay), longer), delay);
     in_.restarts_.fetch_add(1, std::memory_order_relaxed);
   }
 
@@ -235,6 +238,7 @@ class supervisor::manager {
 supervisor::supervisor(const supervisor_options& options) : options_(options) {
   const duration least = std::min({options.period, options.first_delay, options.most_delay});
   if (least < duration::zero()) throw std::invalid_argument("weir::supervisor: a period or delay is negative");
+  if (!(options.jitter >= 0)) throw std::invalid_argument("weir::supervisor: the jitter is negative");
 }
 
 supervisor::~supervisor() = default;

@@ -45,6 +45,9 @@ struct supervisor_options {
   /// that has run for longer than `period` begins with this again.
   duration first_delay = std::chrono::milliseconds(10);
   duration most_delay = std::chrono::seconds(1);
+  /// Each of them is longer by up to this share of it, at random: so that children who lost the same service, here and
+  /// in other processes, do not all come back to it at once.
+  double jitter = 0;
 };
 static_assert(std::is_trivially_destructible_v<supervisor_options>);
 
@@ -99,7 +102,7 @@ class restart_limit_exceeded : public std::runtime_error {
 /// After Erlang/OTP, "Design Principles: Supervisor Behaviour"; the default intensity is Elixir's. OTP has no delay.
 class supervisor {
  public:
-  /// Throws std::invalid_argument for delays or a period that are negative.
+  /// Throws std::invalid_argument for delays, a period or a jitter that are negative.
   explicit supervisor(const supervisor_options& options = {});
   supervisor(const supervisor&) = delete;
   supervisor& operator=(const supervisor&) = delete;

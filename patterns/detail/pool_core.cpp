@@ -95,23 +95,41 @@ bool pool_core::has_expired(const pooled& one, time_point at) const noexcept {
   return add_saturated(one.opened_at_, options_.max_lifetime) <= at;
 }
 
+pooled* pool_core::lease_idle_locked(std::source_location where) {
+  if (idle_.empty()) return nullptr;
+  const pooled& latest = *idle_.back();
+  const time_point at = moment();
+  if (has_expired(latest, at) || (has_check() && at - latest.idle_since_ >= options_.check_after)) return nullptr;
+  owned resource = std::move(idle_.back());
+  idle_.pop_back();
+  return &lease_locked(std::move(resource), where);
+}
+
 pool_core::candidate pool_core::take(std::source_location where) {
   candidate next;
   const std::lock_guard guard(mutex_);
   require_open();
   // The caller has a permit: either an idle resource, or one that may be opened.
+  next.leased = lease_idle_locked(where);
+  if (next.leased) return next;
   if (!idle_.empty()) {
     next.resource = std::move(idle_.back());
     idle_.pop_back();
-    const time_point at = moment();
-    next.expired = has_expired(*next.resource, at);
-    if (!next.expired && !(has_check() && at - next.resource->idle_since_ >= options_.check_after)) {
-      next.leased = &lease_locked(std::move(next.resource), where);
-      return next;
-    }
+    next.expired = has_expired(*next.resource, moment());
   }
   ++stats_.opening;
   return next;
+}
+
+pool_lease pool_core::try_acquire(const std::shared_ptr<pool_core>& from, std::source_location where) {
+  semaphore_permit permit = from->permits_.try_acquire();
+  if (!permit) return {};
+  const std::lock_guard guard(from->mutex_);
+  from->require_open();
+  pooled* const leased = from->lease_idle_locked(where);
+  if (!leased) return {};
+  permit.forget();  // give_back() releases it
+  return {from, *leased};
 }
 
 task<pool_core::owned> pool_core::open_one(pool_core& in) {

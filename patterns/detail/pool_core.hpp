@@ -108,6 +108,8 @@ class pool_core : public std::enable_shared_from_this<pool_core> {
   virtual ~pool_core();
 
   static task<pool_lease> acquire(std::shared_ptr<pool_core> from, std::source_location where);
+  /// Empty when nothing can be lent out at once.
+  static pool_lease try_acquire(const std::shared_ptr<pool_core>& from, std::source_location where);
   void give_back(pooled& used, bool usable) noexcept;
 
   /// Opens what is missing of `min`, all or nothing.
@@ -140,6 +142,8 @@ class pool_core : public std::enable_shared_from_this<pool_core> {
     bool expired = false;
   };
   candidate take(std::source_location where);
+  /// The idle resource that was used last, unless it must be looked at before. Null without one.
+  pooled* lease_idle_locked(std::source_location where);
   static task<owned> open_one(pool_core& in);
   pooled& lease(owned resource, std::source_location where);
   pooled& lease_locked(owned resource, std::source_location where);

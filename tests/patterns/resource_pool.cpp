@@ -125,6 +125,43 @@ TEST_CASE("resource_pool: a free one, else one more, else the queue, first come,
   });
 }
 
+TEST_CASE("resource_pool: try_acquire lends what lies there ready, and opens, checks and overtakes nobody") {
+  simulate([]() -> weir::task<> {
+    database db;
+    pool connections(db.open(), {.min = 1, .max = 2, .check_after = 100ms}, db.check());
+    CHECK_FALSE(connections.try_acquire());
+    co_await connections.open();
+    {
+      auto idle = connections.try_acquire();
+      REQUIRE(idle);
+      CHECK(idle->number == 0);
+      CHECK_FALSE(connections.try_acquire());  // there could be a second one, but it is not open
+    }
+    CHECK(connections.stats().acquired == 1);
+    co_await weir::sleep_for(200ms);
+    CHECK_FALSE(connections.try_acquire());  // to be checked first
+    CHECK(connections.stats().idle == 1);
+    {
+      auto a = co_await connections.acquire();
+      auto b = co_await connections.acquire();
+      auto wait = [&]() -> weir::task<int> {
+        auto c = co_await connections.acquire();
+        co_return c->number;
+      };
+      auto waiting = weir::spawn(wait);
+      co_await weir::yield();
+      a.release();
+      CHECK_FALSE(connections.try_acquire());  // somebody was there before
+      const int got = co_await waiting.join();
+      CHECK(got == 0);
+      CHECK(connections.try_acquire());
+    }
+    CHECK(db.opened == 2);
+    connections.close();
+    CHECK_THROWS_AS(static_cast<void>(connections.try_acquire()), std::system_error);
+  });
+}
+
 TEST_CASE("resource_pool: a wait under a deadline ends with it, and those behind go on (S138, D44)") {
   simulate([]() -> weir::task<> {
     database db;

@@ -3,6 +3,7 @@
 #include "support.hpp"
 
 #include <algorithm>
+#include <set>
 
 using test::at;
 using test::simulate;
@@ -75,6 +76,33 @@ TEST_CASE("supervisor: one for one: only the child that failed begins anew, late
     CHECK(failure_of(status[1].last_failure) == "b broke");
     CHECK(status[0].state == child_state::ended);
   });
+}
+
+TEST_CASE("supervisor: with jitter a child waits up to that share longer, and not always as long") {
+  test::unobserved failures;
+  std::set<weir::duration> pauses;
+  for (std::uint64_t seed = 1; seed <= 50; ++seed) {
+    const auto main = [&pauses]() -> weir::task<> {
+      std::vector<weir::time_point> begun;
+      weir::supervisor children({.most_restarts = 1, .first_delay = 100ms, .jitter = 0.5});
+      auto failing = [&begun]() -> weir::task<> {
+        begun.push_back(weir::now());
+        co_await weir::yield();
+        throw std::runtime_error("broke");
+      };
+      children.add("a", failing);
+      const auto ended = co_await weir::as_result(children.run());
+      CHECK_FALSE(ended);
+      REQUIRE(begun.size() == 2);
+      pauses.insert(begun[1] - begun[0]);
+    };
+    test::simulate_reporting(main, seed);
+  }
+  CHECK(pauses.size() > 40);
+  CHECK(*pauses.begin() >= 100ms);
+  CHECK(*pauses.begin() < 110ms);
+  CHECK(*pauses.rbegin() <= 150ms);
+  CHECK(*pauses.rbegin() > 140ms);
 }
 
 TEST_CASE("supervisor: one for all stops the others, last first, and all begin anew in order") {
@@ -224,6 +252,7 @@ TEST_CASE("supervisor: failures without an observer are reported; a child that c
     const auto ended = co_await weir::as_result(both());
     CHECK(test::unobserved::what(ended.exception()) == "weir::supervisor: run() was called while it runs");
     CHECK_THROWS_AS(weir::supervisor({.first_delay = -1s}), std::invalid_argument);
+    CHECK_THROWS_AS(weir::supervisor({.jitter = -0.1}), std::invalid_argument);
   });
   CHECK(errors.take().front() == "no coroutine");
 }
