@@ -68,6 +68,12 @@ void io_leaf::start_io(const await_context& context) noexcept {
   submit();
 }
 
+/// The ring gives up on a request that it has woken 128 times while somebody else was faster. Of a socket only: other
+/// files may be non-blocking ones, which the ring does not wait for, and this would not end.
+bool io_leaf::woken_in_vain(int result) const noexcept {
+  return result == -EAGAIN && descriptor_ && descriptor_->is_socket();
+}
+
 int io_leaf::enter(const environment& env) noexcept {
   if (!descriptor_) return use() == io_use::nothing ? 0 : -EBADF;
   const int failed = descriptor_->enter(*this, use(), *env.runtime);
@@ -112,8 +118,8 @@ void io_leaf::submit() noexcept { owner_->io().submit(*this); }
 
 void io_leaf::completed(int result, std::uint32_t) noexcept {
   const std::uint8_t asked = asked_.load(std::memory_order_acquire);
-  if (asked == 0 && (ended_early(result) || (result < 0 && try_again(result)))) {
-    submit();  // a signal, or somebody else's trouble
+  if (asked == 0 && (ended_early(result) || woken_in_vain(result) || (result < 0 && try_again(result)))) {
+    submit();  // a signal, others were faster, or somebody else's trouble
     return;
   }
   if (result >= 0 && goes_on(result)) {

@@ -59,7 +59,7 @@ class io_leaf : public leaf, public io_operation, public list_hook {
   [[nodiscard]] virtual foreign_watch* foreign() noexcept { return nullptr; }
   [[nodiscard]] virtual io_use use() const noexcept = 0;
   /// Whether an attempt that moved `result` bytes has seen the last of what was ready: true only where less than was
-  /// asked for proves that, as on TCP streams. (A unix socket also stops short at passed descriptors.)
+  /// asked for proves that, as on TCP streams (see descriptor).
   [[nodiscard]] virtual bool drained(int /*result*/) const noexcept { return false; }
   /// The descriptor that is waited for, or -1 when there is none yet (open).
   [[nodiscard]] int fd() const noexcept { return descriptor_ ? descriptor_->number() : -1; }
@@ -135,6 +135,7 @@ class io_leaf : public leaf, public io_operation, public list_hook {
   /// lives in this object: takes it out.
   void take_delivery() noexcept;
   void complete_with(int result) noexcept;
+  [[nodiscard]] bool woken_in_vain(int result) const noexcept;
 
   void request_stop(cancellation_cause) noexcept override;
   void deliver() noexcept override;

@@ -14,9 +14,6 @@ namespace {
 
 msghdr* message_of(void* header) noexcept { return static_cast<msghdr*>(header); }
 
-/// The ring gives up on a request that was woken 128 times while somebody else was faster.
-bool woken_in_vain(int result) noexcept { return result == -EAGAIN; }
-
 }  // namespace
 
 void* message_header::begin(std::span<std::byte> bytes) noexcept {
@@ -55,8 +52,6 @@ int receive_datagram_operation::attempt() noexcept {
   return n < 0 ? -errno : static_cast<int>(n);
 }
 
-bool receive_datagram_operation::try_again(int result) noexcept { return woken_in_vain(result); }
-
 datagram receive_datagram_operation::value() const noexcept {
   const auto size = static_cast<std::size_t>(result());
   return {.size = std::min(size, into_.size()), .from = header_.peer(), .sent_size = size};
@@ -81,7 +76,5 @@ int send_datagram_operation::attempt() noexcept {
   const ssize_t n = ::sendmsg(fd(), message_of(header_.begin(bytes_, to_)), MSG_NOSIGNAL | MSG_DONTWAIT);
   return n < 0 ? -errno : static_cast<int>(n);
 }
-
-bool send_datagram_operation::try_again(int result) noexcept { return woken_in_vain(result); }
 
 }  // namespace weir::detail

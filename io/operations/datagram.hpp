@@ -56,7 +56,6 @@ class [[nodiscard]] receive_datagram_operation final : public io_awaitable<recei
   int attempt() noexcept override;
   [[nodiscard]] readiness needs() const noexcept override { return readiness::input; }
   [[nodiscard]] io_use use() const noexcept override { return io_use::receiving; }
-  [[nodiscard]] bool try_again(int result) noexcept override;
 
   std::span<std::byte> into_;
   message_header header_;
@@ -82,7 +81,6 @@ class [[nodiscard]] send_datagram_operation final : public io_awaitable<send_dat
   int attempt() noexcept override;
   [[nodiscard]] readiness needs() const noexcept override { return readiness::output; }
   [[nodiscard]] io_use use() const noexcept override { return io_use::other; }
-  [[nodiscard]] bool try_again(int result) noexcept override;
   [[nodiscard]] std::string object() const override { return connected_ ? io_leaf::object() : to_.to_string(); }
 
   std::span<const std::byte> bytes_;
