@@ -16,31 +16,17 @@ namespace calls = detail::system_calls;
 
 // ---- tcp_stream
 
-void tcp_stream::shutdown(direction which) {
-  const detail::descriptor& target = detail::open_socket(socket_, "shutdown");
-  const int how = which == direction::read ? SHUT_RD : which == direction::write ? SHUT_WR : SHUT_RDWR;
-  // Directly: through the ring it would cost a kernel thread. ENOTCONN: the peer was faster.
-  const int result = calls::shutdown(target.number(), how);
-  if (result != 0 && result != -ENOTCONN) detail::fail_socket(-result, "shutdown", target.name());
-}
-
-endpoint tcp_stream::local_endpoint() const { return detail::local_endpoint_of(socket_); }
+endpoint tcp_stream::local_endpoint() const { return detail::local_endpoint_of(handle()); }
 
 void tcp_stream::set_no_delay(bool on) {
-  detail::set_socket_option(socket_, IPPROTO_TCP, TCP_NODELAY, static_cast<int>(on), "set_no_delay of");
+  detail::set_socket_option(handle(), IPPROTO_TCP, TCP_NODELAY, static_cast<int>(on), "set_no_delay of");
 }
 void tcp_stream::set_keep_alive(bool on) {
-  detail::set_socket_option(socket_, SOL_SOCKET, SO_KEEPALIVE, static_cast<int>(on), "set_keep_alive of");
+  detail::set_socket_option(handle(), SOL_SOCKET, SO_KEEPALIVE, static_cast<int>(on), "set_keep_alive of");
 }
 void tcp_stream::set_linger(std::chrono::seconds time) {
   const linger value{.l_onoff = 1, .l_linger = static_cast<int>(time.count())};
-  detail::set_socket_option(socket_, SOL_SOCKET, SO_LINGER, value, "set_linger of");
-}
-void tcp_stream::set_receive_buffer(int bytes) {
-  detail::set_socket_option(socket_, SOL_SOCKET, SO_RCVBUF, bytes, "set_receive_buffer of");
-}
-void tcp_stream::set_send_buffer(int bytes) {
-  detail::set_socket_option(socket_, SOL_SOCKET, SO_SNDBUF, bytes, "set_send_buffer of");
+  detail::set_socket_option(handle(), SOL_SOCKET, SO_LINGER, value, "set_linger of");
 }
 
 tcp_stream tcp_stream::adopt(int number) {
@@ -53,24 +39,16 @@ tcp_stream tcp_stream::adopt(int number) {
 // ---- tcp_listener
 
 tcp_listener tcp_listener::bind(const endpoint& local, listen_options options) {
-  if (!local) detail::fail_socket(EADDRNOTAVAIL, "bind", local.to_string());  // the kernel would take it for 0.0.0.0:0
-  const int number = calls::make_stream_socket(local.is_v6());
-  if (number < 0) detail::fail_socket(-number, "bind", local.to_string());
-  tcp_listener made(detail::descriptor_handle(
-      detail::descriptor::adopt(number, detail::descriptor::kind::socket, local.to_string())));
-  detail::set_socket_option(made.socket_, SOL_SOCKET, SO_REUSEADDR, static_cast<int>(options.reuse_address), "bind");
-  detail::set_socket_option(made.socket_, SOL_SOCKET, SO_REUSEPORT, static_cast<int>(options.reuse_port), "bind");
-  detail::set_socket_option(made.socket_, IPPROTO_TCP, TCP_NODELAY, 1,
-                            "bind");  // for those it accepts: they inherit it
-  if (const int result = calls::bind(number, local); result != 0)
-    detail::fail_socket(-result, "bind", local.to_string());
-  if (const int result = calls::listen(number, options.backlog); result != 0) {
+  tcp_listener made(detail::bind_socket(calls::make_stream_socket, local, options.reuse_address, options.reuse_port));
+  // For those that it accepts: they inherit it.
+  detail::set_socket_option(made.handle(), IPPROTO_TCP, TCP_NODELAY, 1, "bind");
+  if (const int result = calls::listen(made.native_handle(), options.backlog); result != 0) {
     detail::fail_socket(-result, "listen", local.to_string());
   }
   return local.port() == 0 ? adopt(made.release()) : std::move(made);  // now that its port has a name
 }
 
-endpoint tcp_listener::local_endpoint() const { return detail::local_endpoint_of(socket_); }
+endpoint tcp_listener::local_endpoint() const { return detail::local_endpoint_of(handle()); }
 
 tcp_listener tcp_listener::adopt(int number) {
   const int listening = calls::is_listening(number);

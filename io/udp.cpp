@@ -42,16 +42,7 @@ void change_group(const detail::descriptor_handle& socket, int option, const end
 }  // namespace
 
 udp_socket udp_socket::bind(const endpoint& local, udp_options options) {
-  if (!local) detail::fail_socket(EADDRNOTAVAIL, "bind", local.to_string());
-  const int number = calls::make_datagram_socket(local.is_v6());
-  if (number < 0) detail::fail_socket(-number, "bind", local.to_string());
-  udp_socket made(detail::descriptor_handle(
-      detail::descriptor::adopt(number, detail::descriptor::kind::socket, local.to_string())));
-  detail::set_socket_option(made.socket_, SOL_SOCKET, SO_REUSEADDR, static_cast<int>(options.reuse_address), "bind");
-  detail::set_socket_option(made.socket_, SOL_SOCKET, SO_REUSEPORT, static_cast<int>(options.reuse_port), "bind");
-  if (const int result = calls::bind(number, local); result != 0) {
-    detail::fail_socket(-result, "bind", local.to_string());
-  }
+  udp_socket made(detail::bind_socket(calls::make_datagram_socket, local, options.reuse_address, options.reuse_port));
   return local.port() == 0 ? adopt(made.release()) : std::move(made);  // now that its port has a name
 }
 
@@ -80,35 +71,29 @@ udp_socket udp_socket::adopt(int number) {
   return udp_socket(detail::adopt_bound(number));
 }
 
-endpoint udp_socket::local_endpoint() const { return detail::local_endpoint_of(socket_); }
+endpoint udp_socket::local_endpoint() const { return detail::local_endpoint_of(handle()); }
 
 void udp_socket::join_group(const endpoint& group, unsigned interface_index) {
-  change_group(socket_, MCAST_JOIN_GROUP, group, interface_index, "join_group");
+  change_group(handle(), MCAST_JOIN_GROUP, group, interface_index, "join_group");
 }
 void udp_socket::leave_group(const endpoint& group, unsigned interface_index) {
-  change_group(socket_, MCAST_LEAVE_GROUP, group, interface_index, "leave_group");
+  change_group(handle(), MCAST_LEAVE_GROUP, group, interface_index, "leave_group");
 }
 void udp_socket::set_multicast_interface(unsigned index) {
   ip_mreqn v4{};
   v4.imr_ifindex = static_cast<int>(index);
-  set_multicast_option(socket_, IP_MULTICAST_IF, v4, IPV6_MULTICAST_IF, static_cast<int>(index),
+  set_multicast_option(handle(), IP_MULTICAST_IF, v4, IPV6_MULTICAST_IF, static_cast<int>(index),
                        "set_multicast_interface of");
 }
 void udp_socket::set_multicast_hops(int hops) {
-  set_multicast_option(socket_, IP_MULTICAST_TTL, hops, IPV6_MULTICAST_HOPS, hops, "set_multicast_hops of");
+  set_multicast_option(handle(), IP_MULTICAST_TTL, hops, IPV6_MULTICAST_HOPS, hops, "set_multicast_hops of");
 }
 void udp_socket::set_multicast_loop(bool on) {
   const int value = static_cast<int>(on);
-  set_multicast_option(socket_, IP_MULTICAST_LOOP, value, IPV6_MULTICAST_LOOP, value, "set_multicast_loop of");
+  set_multicast_option(handle(), IP_MULTICAST_LOOP, value, IPV6_MULTICAST_LOOP, value, "set_multicast_loop of");
 }
 void udp_socket::set_broadcast(bool on) {
-  detail::set_socket_option(socket_, SOL_SOCKET, SO_BROADCAST, static_cast<int>(on), "set_broadcast of");
-}
-void udp_socket::set_receive_buffer(int bytes) {
-  detail::set_socket_option(socket_, SOL_SOCKET, SO_RCVBUF, bytes, "set_receive_buffer of");
-}
-void udp_socket::set_send_buffer(int bytes) {
-  detail::set_socket_option(socket_, SOL_SOCKET, SO_SNDBUF, bytes, "set_send_buffer of");
+  detail::set_socket_option(handle(), SOL_SOCKET, SO_BROADCAST, static_cast<int>(on), "set_broadcast of");
 }
 
 }  // namespace weir

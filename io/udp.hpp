@@ -3,14 +3,13 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
-#include <string>
 #include <type_traits>
 #include <utility>
 
-#include "detail/descriptor.hpp"
 #include "endpoint.hpp"
 #include "operations/datagram.hpp"
 #include "operations/poll.hpp"
+#include "socket_base.hpp"
 
 namespace weir {
 
@@ -22,13 +21,13 @@ struct udp_options {
 };
 static_assert(std::is_trivially_destructible_v<udp_options>);
 
-/// A UDP socket. Move-only; the destructor closes it. Any number of tasks may receive and send at the same time: each
-/// datagram is received once. Buffers must live until the operation has ended.
+/// A UDP socket. Any number of tasks may receive and send at the same time: each datagram is received once. Buffers
+/// must live until the operation has ended.
 ///
 /// The network may lose, double and reorder datagrams. Errors are std::system_error with a sentence such as
 /// "send to 192.0.2.1:53: Network is unreachable". Operations allocate nothing. There is no UDP in simulations yet
 /// (ENOTSUP).
-class udp_socket {
+class udp_socket : public socket_base {
  public:
   udp_socket() = default;
 
@@ -42,32 +41,24 @@ class udp_socket {
   /// Completes with the next datagram, its first part if `into` is shorter. A datagram holds at most 65,507 bytes.
   /// Cancelled: no datagram is lost; one that had been taken is delivered.
   [[nodiscard]] auto receive(std::span<std::byte> into) noexcept {
-    return detail::receive_datagram_operation(socket_.get(), into);
+    return detail::receive_datagram_operation(target(), into);
   }
   /// Sends one datagram, which may be empty, to `peer`; waits only while the kernel has no room for it. Longer than
   /// the network takes: EMSGSIZE. Cancelled while it waits: it was not sent.
   [[nodiscard]] auto send_to(std::span<const std::byte> bytes, const endpoint& peer) noexcept {
-    return detail::send_datagram_operation(socket_.get(), bytes, peer);
+    return detail::send_datagram_operation(target(), bytes, peer);
   }
   /// The same to whom it is connected.
   [[nodiscard]] auto send(std::span<const std::byte> bytes) noexcept {
-    return detail::send_datagram_operation(socket_.get(), bytes);
+    return detail::send_datagram_operation(target(), bytes);
   }
 
-  /// Completes when there is a datagram or an error, and leaves it there. Cancelled: stops. Selectable.
-  [[nodiscard]] auto readable() noexcept { return detail::readiness_operation::readable(socket_.get()); }
-  /// The same for room to send.
-  [[nodiscard]] auto writable() noexcept { return detail::readiness_operation::writable(socket_.get()); }
-
-  /// Cancels what is in flight (it fails with std::errc::operation_canceled) and closes. Idempotent.
-  void close() noexcept { socket_.reset(); }
-  [[nodiscard]] bool is_open() const noexcept { return static_cast<bool>(socket_); }
+  /// As readable(), for room to send.
+  [[nodiscard]] auto writable() noexcept { return detail::readiness_operation::writable(target()); }
 
   [[nodiscard]] endpoint local_endpoint() const;
   /// Whom it is connected to; none if it is not.
-  [[nodiscard]] endpoint peer_endpoint() const noexcept { return socket_ ? socket_.get()->peer() : endpoint(); }
-  /// What error sentences call it: whom it is connected to, or what it is bound to.
-  [[nodiscard]] std::string name() const { return socket_ ? socket_.get()->name() : "a closed socket"; }
+  [[nodiscard]] endpoint peer_endpoint() const noexcept { return target() ? target()->peer() : endpoint(); }
 
   /// Receives what is sent to `group`, a multicast address whose port does not matter, at the interface of that index
   /// (if_nametoindex(3)); 0: the kernel chooses. Bind to the group's port. Throws std::system_error.
@@ -81,20 +72,12 @@ class udp_socket {
   void set_multicast_loop(bool on);
   /// Allows sending to broadcast addresses.
   void set_broadcast(bool on);
-  void set_receive_buffer(int bytes);
-  void set_send_buffer(int bytes);
 
-  /// The descriptor, lent: it stays owned by this object.
-  [[nodiscard]] int native_handle() const noexcept { return socket_.number(); }
-  /// The descriptor, given away. Nothing may be in flight.
-  [[nodiscard]] int release() noexcept { return socket_.release(); }
   /// Takes over a bound or connected UDP socket, for example from systemd. It is made non-blocking.
   static udp_socket adopt(int number);
 
  private:
-  explicit udp_socket(detail::descriptor_handle socket) noexcept : socket_(std::move(socket)) {}
-
-  detail::descriptor_handle socket_;
+  explicit udp_socket(detail::descriptor_handle socket) noexcept : socket_base(std::move(socket)) {}
 };
 
 }  // namespace weir

@@ -1,6 +1,7 @@
 #include "socket_options.hpp"
 
 #include <fmt/format.h>
+#include <sys/socket.h>
 
 #include <cerrno>
 #include <system_error>
@@ -36,6 +37,19 @@ endpoint local_endpoint_of(int number, const std::string& name) {
 endpoint local_endpoint_of(const descriptor_handle& socket) {
   const descriptor& target = open_socket(socket, "local_endpoint of");
   return local_endpoint_of(target.number(), target.name());
+}
+
+descriptor_handle bind_socket(int (*make)(bool v6), const endpoint& local, bool reuse_address, bool reuse_port) {
+  if (!local) fail_socket(EADDRNOTAVAIL, "bind", local.to_string());  // the kernel would take it for 0.0.0.0:0
+  const int number = make(local.is_v6());
+  if (number < 0) fail_socket(-number, "bind", local.to_string());
+  descriptor_handle made(descriptor::adopt(number, descriptor::kind::socket, local.to_string()));
+  set_socket_option(made, SOL_SOCKET, SO_REUSEADDR, static_cast<int>(reuse_address), "bind");
+  set_socket_option(made, SOL_SOCKET, SO_REUSEPORT, static_cast<int>(reuse_port), "bind");
+  if (const int result = system_calls::bind(number, local); result != 0) {
+    fail_socket(-result, "bind", local.to_string());
+  }
+  return made;
 }
 
 descriptor_handle adopt_bound(int number) {

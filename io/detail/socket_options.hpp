@@ -22,6 +22,8 @@ void set_socket_option(const descriptor_handle& socket, int level, int option, c
 
 endpoint local_endpoint_of(int number, const std::string& name);
 endpoint local_endpoint_of(const descriptor_handle& socket);
+/// What `make` makes, bound to `local`.
+descriptor_handle bind_socket(int (*make)(bool v6), const endpoint& local, bool reuse_address, bool reuse_port);
 /// Takes over a socket that is called after what it is bound to.
 descriptor_handle adopt_bound(int number);
 
