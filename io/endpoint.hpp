@@ -40,7 +40,8 @@ class endpoint {
   friend bool operator==(const endpoint&, const endpoint&) = default;
   friend std::strong_ordering operator<=>(const endpoint&, const endpoint&) = default;
 
-  // To and from the kernel's form, for the parts of io/ that know it. `storage` holds a sockaddr_storage.
+  // To and from the kernel's form, for the parts of io/ that know it. `storage` holds a sockaddr_in6.
+  static constexpr std::size_t native_size = 28;
   static endpoint from_native(const void* storage, std::size_t size) noexcept;
   /// Returns the size used.
   std::size_t to_native(void* storage) const noexcept;

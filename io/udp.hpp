@@ -41,7 +41,7 @@ class udp_socket : public socket_base {
   /// Completes with the next datagram, its first part if `into` is shorter. A datagram holds at most 65,507 bytes.
   /// Cancelled: no datagram is lost; one that had been taken is delivered.
   [[nodiscard]] auto receive(std::span<std::byte> into) noexcept {
-    return detail::receive_datagram_operation(target(), into);
+    return detail::receive_datagram_operation<endpoint>(target(), into);
   }
   /// Sends one datagram, which may be empty, to `peer`; waits only while the kernel has no room for it. Longer than
   /// the network takes: EMSGSIZE. Cancelled while it waits: it was not sent.

@@ -39,6 +39,9 @@ class descriptor final : private message {
 
   [[nodiscard]] int number() const noexcept { return number_; }
   [[nodiscard]] bool is_socket() const noexcept { return identity_ != identity::file; }
+  /// Whether a transfer of less than was asked for has seen the last of what was ready: of a connection over the
+  /// network, whose peer is known by its address. A unix socket also stops short at passed descriptors.
+  [[nodiscard]] bool short_means_drained() const noexcept { return identity_ == identity::peer && peer_; }
   /// Tells apart descriptors that have the same number one after the other. Never 0. It begins again after 2^32
   /// descriptors; two that are exactly so far apart do not follow each other at one number.
   [[nodiscard]] std::uint32_t serial() const noexcept { return serial_; }

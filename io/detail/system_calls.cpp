@@ -30,6 +30,24 @@ int socket_option(int number, int option, int& value) noexcept {
   return outcome(::getsockopt(number, SOL_SOCKET, option, &value, &size));
 }
 
+/// Calls bind(2) or connect(2).
+template <class Endpoint>
+int with_address(int (*call)(int, const sockaddr*, socklen_t), int number, const Endpoint& where) noexcept {
+  sockaddr_storage address{};
+  const auto size = static_cast<socklen_t>(where.to_native(&address));
+  return outcome(call(number, reinterpret_cast<const sockaddr*>(&address), size));
+}
+
+/// Calls getsockname(2) or getpeername(2).
+template <class Endpoint>
+int ask_name(int (*call)(int, sockaddr*, socklen_t*), int number, Endpoint& name) noexcept {
+  sockaddr_storage address{};
+  socklen_t size = sizeof address;
+  const int result = outcome(call(number, reinterpret_cast<sockaddr*>(&address), &size));
+  if (result == 0) name = Endpoint::from_native(&address, size);
+  return result;
+}
+
 }  // namespace
 
 int make_stream_socket(bool v6) noexcept {
@@ -42,6 +60,16 @@ int make_datagram_socket(bool v6) noexcept {
   return outcome(::socket(v6 ? AF_INET6 : AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
 }
 
+int make_unix_socket(int type) noexcept {
+  if (simulated_kernel::here()) return -ENOTSUP;
+  return outcome(::socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+}
+
+int make_unix_pair(int type, std::array<int, 2>& numbers) noexcept {
+  if (simulated_kernel::here()) return -ENOTSUP;
+  return outcome(::socketpair(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, numbers.data()));
+}
+
 int set_socket_option(int number, int level, int option, const void* value, unsigned size) noexcept {
   if (simulated(number)) {
     return ask(number, [&](auto& kernel) { return kernel.sockets().set_option(number, level, option, value, size); });
@@ -51,37 +79,39 @@ int set_socket_option(int number, int level, int option, const void* value, unsi
 
 int bind(int number, const endpoint& local) noexcept {
   if (simulated(number)) return ask(number, [&](auto& kernel) { return kernel.sockets().bind(number, local); });
-  sockaddr_storage address{};
-  const auto size = static_cast<socklen_t>(local.to_native(&address));
-  return outcome(::bind(number, reinterpret_cast<const sockaddr*>(&address), size));
+  return with_address(::bind, number, local);
 }
+
+int bind(int number, const unix_endpoint& local) noexcept { return with_address(::bind, number, local); }
 
 int listen(int number, int backlog) noexcept {
   if (simulated(number)) return ask(number, [&](auto& kernel) { return kernel.sockets().listen(number, backlog); });
   return outcome(::listen(number, backlog));
 }
 
-int connect_datagrams(int number, const endpoint& peer) noexcept {
-  sockaddr_storage address{};
-  const auto size = static_cast<socklen_t>(peer.to_native(&address));
-  return outcome(::connect(number, reinterpret_cast<const sockaddr*>(&address), size));
-}
+int connect_datagrams(int number, const endpoint& peer) noexcept { return with_address(::connect, number, peer); }
+
+int connect(int number, const unix_endpoint& peer) noexcept { return with_address(::connect, number, peer); }
 
 int local_name(int number, endpoint& name) noexcept {
   if (simulated(number)) return ask(number, [&](auto& kernel) { return kernel.sockets().local_name(number, name); });
-  sockaddr_storage address{};
-  socklen_t size = sizeof address;
-  const int result = outcome(::getsockname(number, reinterpret_cast<sockaddr*>(&address), &size));
-  if (result == 0) name = endpoint::from_native(&address, size);
-  return result;
+  return ask_name(::getsockname, number, name);
 }
 
 int peer_name(int number, endpoint& name) noexcept {
   if (simulated(number)) return ask(number, [&](auto& kernel) { return kernel.sockets().peer_name(number, name); });
-  sockaddr_storage address{};
-  socklen_t size = sizeof address;
-  const int result = outcome(::getpeername(number, reinterpret_cast<sockaddr*>(&address), &size));
-  if (result == 0) name = endpoint::from_native(&address, size);
+  return ask_name(::getpeername, number, name);
+}
+
+int local_name(int number, unix_endpoint& name) noexcept { return ask_name(::getsockname, number, name); }
+
+int peer_name(int number, unix_endpoint& name) noexcept { return ask_name(::getpeername, number, name); }
+
+int peer_credentials(int number, unix_credentials& who) noexcept {
+  ucred told{};
+  socklen_t size = sizeof told;
+  const int result = outcome(::getsockopt(number, SOL_SOCKET, SO_PEERCRED, &told, &size));
+  if (result == 0) who = {.pid = told.pid, .uid = told.uid, .gid = told.gid};
   return result;
 }
 
@@ -97,6 +127,15 @@ int is_datagram_socket(int number) noexcept {
   int type = 0;
   const int result = socket_option(number, SO_TYPE, type);
   return result == 0 ? static_cast<int>(type == SOCK_DGRAM) : result;
+}
+
+int is_unix_socket(int number, int type) noexcept {
+  if (simulated(number)) return 0;
+  int domain = 0;
+  int its_type = 0;
+  int result = socket_option(number, SO_DOMAIN, domain);
+  if (result == 0) result = socket_option(number, SO_TYPE, its_type);
+  return result == 0 ? static_cast<int>(domain == AF_UNIX && its_type == type) : result;
 }
 
 int shutdown(int number, int how) noexcept {

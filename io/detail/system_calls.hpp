@@ -1,8 +1,11 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
 
 #include "../endpoint.hpp"
+#include "../unix_credentials.hpp"
+#include "../unix_endpoint.hpp"
 
 /// The system calls that io/ makes beside its operations, so that sockets and files can be told from simulated ones in
 /// one place. Each returns what the call returns, or -errno.
@@ -12,17 +15,29 @@ namespace weir::detail::system_calls {
 int make_stream_socket(bool v6) noexcept;
 /// A UDP socket. There is none in a simulation: -ENOTSUP.
 int make_datagram_socket(bool v6) noexcept;
+/// A unix socket of that type (SOCK_STREAM, ...), and two that are connected. There are none in a simulation: -ENOTSUP.
+int make_unix_socket(int type) noexcept;
+int make_unix_pair(int type, std::array<int, 2>& numbers) noexcept;
 int set_socket_option(int number, int level, int option, const void* value, unsigned size) noexcept;
 int bind(int number, const endpoint& local) noexcept;
+int bind(int number, const unix_endpoint& local) noexcept;
 int listen(int number, int backlog) noexcept;
 /// Names the peer of a UDP socket, which takes no time.
 int connect_datagrams(int number, const endpoint& peer) noexcept;
+/// Of a unix socket, which takes no time either: -EAGAIN where the queue of `peer` is full.
+int connect(int number, const unix_endpoint& peer) noexcept;
 int local_name(int number, endpoint& name) noexcept;
 int peer_name(int number, endpoint& name) noexcept;
+int local_name(int number, unix_endpoint& name) noexcept;
+int peer_name(int number, unix_endpoint& name) noexcept;
+/// Who was at the other end of a unix socket when it was connected.
+int peer_credentials(int number, unix_credentials& who) noexcept;
 /// 1, or 0 for a socket that does not listen.
 int is_listening(int number) noexcept;
 /// 1, or 0 for another kind of socket.
 int is_datagram_socket(int number) noexcept;
+/// 1, or 0 for anything but a unix socket of that type.
+int is_unix_socket(int number, int type) noexcept;
 int shutdown(int number, int how) noexcept;
 
 enum class file_kind : std::uint8_t { with_offsets, stream, directory };

@@ -2,35 +2,36 @@
 
 #include <sys/socket.h>
 
+#include <algorithm>
+#include <cerrno>
+
 #include "../detail/ring_entry_impl.hpp"
 #include "../detail/simulated_kernel.hpp"
 #include "../tcp.hpp"
 
 namespace weir::detail {
 
-void accept_operation::prepare(ring_entry& entry) noexcept {
+void accept_leaf::prepare(ring_entry& entry) noexcept {
   peer_size_ = static_cast<std::uint32_t>(peer_.size());
   io_uring_prep_accept(raw(entry), fd(), reinterpret_cast<sockaddr*>(peer_.data()), &peer_size_, SOCK_CLOEXEC);
 }
 
-int accept_operation::attempt() noexcept {
+int accept_leaf::attempt() noexcept {
   peer_size_ = static_cast<std::uint32_t>(peer_.size());
   const int accepted = ::accept4(fd(), reinterpret_cast<sockaddr*>(peer_.data()), &peer_size_, SOCK_CLOEXEC);
   return accepted < 0 ? -errno : accepted;
 }
 
-int accept_operation::simulate(simulated_kernel& kernel) noexcept {
+int accept_leaf::simulate(simulated_kernel& kernel) noexcept {
   endpoint peer;
   const int accepted = kernel.sockets().accept(fd(), peer);
   peer_size_ = static_cast<std::uint32_t>(peer.to_native(peer_.data()));
   return accepted;
 }
 
-// What the network did to a connection that was still in the queue is not the listener's failure (accept(2)). EAGAIN:
-// the ring gives up on a request that was woken 128 times while somebody else was faster.
-bool accept_operation::try_again(int result) noexcept {
+// What the network did to a connection that was still in the queue is not the listener's failure (accept(2)).
+bool accept_leaf::try_again(int result) noexcept {
   switch (-result) {
-    case EAGAIN:
     case ECONNABORTED:
     case ENETDOWN:
     case EPROTO:
@@ -45,9 +46,10 @@ bool accept_operation::try_again(int result) noexcept {
   }
 }
 
-tcp_stream accept_operation::value() {
-  const std::size_t size = std::min<std::size_t>(peer_size_, peer_.size());
-  return tcp_stream(descriptor_handle(descriptor::adopt(result(), endpoint::from_native(peer_.data(), size))));
+endpoint accept_leaf::peer() const noexcept {
+  return endpoint::from_native(peer_.data(), std::min<std::size_t>(peer_size_, peer_.size()));
 }
+
+tcp_stream accept_operation::value() { return tcp_stream(descriptor_handle(descriptor::adopt(result(), peer()))); }
 
 }  // namespace weir::detail

@@ -2,6 +2,7 @@
 
 #include <netinet/in.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 
 #include <algorithm>
 #include <new>
@@ -16,46 +17,54 @@ msghdr* message_of(void* header) noexcept { return static_cast<msghdr*>(header);
 
 }  // namespace
 
-void* message_header::begin(std::span<std::byte> bytes) noexcept {
-  static_assert(sizeof(msghdr) == sizeof message_ && sizeof(iovec) == sizeof vector_);
-  static_assert(sizeof(sockaddr_in6) == sizeof peer_ && alignof(msghdr) == 8 && alignof(sockaddr_in6) <= 8);
+void* message_header::begin(std::span<std::byte> bytes, std::span<std::byte> address,
+                            std::span<std::byte> control) noexcept {
+  static_assert(sizeof(msghdr) == sizeof message_ && sizeof(iovec) == sizeof vector_ && alignof(msghdr) == 8);
   auto* const vector = new (vector_.data()) iovec{.iov_base = bytes.data(), .iov_len = bytes.size()};
   auto* const message = new (message_.data()) msghdr{};
-  message->msg_name = peer_.data();
-  message->msg_namelen = static_cast<socklen_t>(peer_.size());
+  message->msg_name = address.empty() ? nullptr : address.data();
+  message->msg_namelen = static_cast<socklen_t>(address.size());
   message->msg_iov = vector;
   message->msg_iovlen = 1;
+  message->msg_control = control.empty() ? nullptr : control.data();
+  message->msg_controllen = control.size();
   return message;
 }
 
-void* message_header::begin(std::span<const std::byte> bytes, const endpoint& to) noexcept {
+void* message_header::begin(std::span<const std::byte> bytes, std::span<std::byte> address,
+                            std::span<std::byte> control) noexcept {
   // sendmsg does not write to them.
-  msghdr* const message = message_of(begin({const_cast<std::byte*>(bytes.data()), bytes.size()}));
-  message->msg_namelen = to ? static_cast<socklen_t>(to.to_native(peer_.data())) : 0;
-  if (!to) message->msg_name = nullptr;
-  return message;
+  return begin(std::span(const_cast<std::byte*>(bytes.data()), bytes.size()), address, control);
 }
 
-endpoint message_header::peer() const noexcept {
-  const auto* const message = std::launder(reinterpret_cast<const msghdr*>(message_.data()));
-  return endpoint::from_native(peer_.data(), std::min<std::size_t>(message->msg_namelen, peer_.size()));
+std::size_t message_header::address_size() const noexcept {
+  return std::launder(reinterpret_cast<const msghdr*>(message_.data()))->msg_namelen;
 }
 
-// ---- receive. MSG_TRUNC: the result is the datagram's length, also where the buffer is shorter.
+// ---- receive. MSG_TRUNC: the result is the message's length, also where the buffer is shorter.
 
-void receive_datagram_operation::prepare(ring_entry& entry) noexcept {
-  io_uring_prep_recvmsg(raw(entry), fd(), message_of(header_.begin(into_)), MSG_TRUNC);
+template <class Endpoint>
+void receive_message_leaf<Endpoint>::prepare(ring_entry& entry) noexcept {
+  io_uring_prep_recvmsg(raw(entry), fd(), message_of(header_.begin(into_, from_)), MSG_TRUNC);
 }
 
-int receive_datagram_operation::attempt() noexcept {
-  const ssize_t n = ::recvmsg(fd(), message_of(header_.begin(into_)), MSG_TRUNC | MSG_DONTWAIT);
+template <class Endpoint>
+int receive_message_leaf<Endpoint>::attempt() noexcept {
+  const ssize_t n = ::recvmsg(fd(), message_of(header_.begin(into_, from_)), MSG_TRUNC | MSG_DONTWAIT);
   return n < 0 ? -errno : static_cast<int>(n);
 }
 
-datagram receive_datagram_operation::value() const noexcept {
+template <class Endpoint>
+basic_datagram<Endpoint> receive_message_leaf<Endpoint>::received() const noexcept {
   const auto size = static_cast<std::size_t>(result());
-  return {.size = std::min(size, into_.size()), .from = header_.peer(), .sent_size = size};
+  return {.size = std::min(size, into_.size()),
+          .from = Endpoint::from_native(from_.data(), std::min(header_.address_size(), from_.size())),
+          .sent_size = size};
 }
+
+static_assert(sizeof(sockaddr_in6) == endpoint::native_size && sizeof(sockaddr_un) == unix_endpoint::native_size);
+template class receive_message_leaf<endpoint>;
+template class receive_message_leaf<unix_endpoint>;
 
 // ---- send
 
@@ -68,12 +77,17 @@ bool send_datagram_operation::ready(const await_context& context) noexcept {
   return try_io(context);
 }
 
+void* send_datagram_operation::header() noexcept {
+  const std::size_t size = connected_ ? 0 : to_.to_native(address_.data());
+  return header_.begin(bytes_, std::span(address_).first(size));
+}
+
 void send_datagram_operation::prepare(ring_entry& entry) noexcept {
-  io_uring_prep_sendmsg(raw(entry), fd(), message_of(header_.begin(bytes_, to_)), MSG_NOSIGNAL);
+  io_uring_prep_sendmsg(raw(entry), fd(), message_of(header()), MSG_NOSIGNAL);
 }
 
 int send_datagram_operation::attempt() noexcept {
-  const ssize_t n = ::sendmsg(fd(), message_of(header_.begin(bytes_, to_)), MSG_NOSIGNAL | MSG_DONTWAIT);
+  const ssize_t n = ::sendmsg(fd(), message_of(header()), MSG_NOSIGNAL | MSG_DONTWAIT);
   return n < 0 ? -errno : static_cast<int>(n);
 }
 

@@ -3,53 +3,61 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 
 #include "../detail/io_operation.hpp"
 #include "../endpoint.hpp"
+#include "../unix_endpoint.hpp"
 
 namespace weir {
 
-/// What udp_socket::receive() completes with.
-struct datagram {
-  /// How much of the buffer it has filled; 0 for an empty datagram.
+/// What receive() of sockets that carry messages completes with.
+template <class Endpoint>
+struct basic_datagram {
+  /// How much of the buffer it has filled; 0 for an empty message.
   std::size_t size = 0;
-  /// Its sender.
-  endpoint from;
+  /// Its sender; of a unix socket unnamed if that is not bound, and for connections.
+  Endpoint from;
   /// How long it was. More than `size`: the buffer was too small, and the rest is lost.
   std::size_t sent_size = 0;
 
   [[nodiscard]] bool is_truncated() const noexcept { return sent_size > size; }
 };
+using datagram = basic_datagram<endpoint>;
+using unix_message = basic_datagram<unix_endpoint>;
 
 namespace detail {
 
-/// A message to or from an address, as the kernel reads and writes it: struct msghdr, struct iovec and an address.
+/// A message as the kernel reads and writes it: struct msghdr and struct iovec.
 class message_header {
  public:
-  /// Makes it anew, for `bytes`; it has to stay where it is until the kernel is done with it. Returns the struct
-  /// msghdr.
-  void* begin(std::span<std::byte> bytes) noexcept;
-  void* begin(std::span<const std::byte> bytes, const endpoint& to) noexcept;
-  /// Who has sent it: none if nobody is named.
-  [[nodiscard]] endpoint peer() const noexcept;
+  /// Makes it anew, for `bytes`, an address and control data, or room for those. It has to stay where it is until the
+  /// kernel is done with it. Returns the struct msghdr.
+  void* begin(std::span<std::byte> bytes, std::span<std::byte> address, std::span<std::byte> control = {}) noexcept;
+  /// The same to send.
+  void* begin(std::span<const std::byte> bytes, std::span<std::byte> address,
+              std::span<std::byte> control = {}) noexcept;
+
+  /// How much of that room was used.
+  [[nodiscard]] std::size_t address_size() const noexcept;
+  /// The struct msghdr, as the kernel has left it.
+  [[nodiscard]] void* get() noexcept { return message_.data(); }
 
  private:
   alignas(8) std::array<std::byte, 56> message_;
   alignas(8) std::array<std::byte, 16> vector_;
-  alignas(8) std::array<std::byte, 28> peer_;  // a sockaddr_in or sockaddr_in6
 };
 
-/// Takes one datagram.
-class [[nodiscard]] receive_datagram_operation final : public io_awaitable<receive_datagram_operation, datagram> {
- public:
-  static constexpr const char* verb = "receive from";
-  receive_datagram_operation(descriptor* from, std::span<std::byte> into) noexcept : io_awaitable(from), into_(into) {}
-  receive_datagram_operation(const receive_datagram_operation& other) noexcept
-      : io_awaitable(other), into_(other.into_) {}
-  ~receive_datagram_operation() = default;
+/// Takes one message.
+template <class Endpoint>
+class receive_message_leaf : public io_leaf {
+ protected:
+  receive_message_leaf(descriptor* from, std::span<std::byte> into) noexcept : io_leaf(from), into_(into) {}
+  receive_message_leaf(const receive_message_leaf& other) noexcept : io_leaf(other), into_(other.into_) {}
+  ~receive_message_leaf() = default;
 
-  datagram value() const noexcept;
+  [[nodiscard]] basic_datagram<Endpoint> received() const noexcept;
 
  private:
   void prepare(ring_entry& entry) noexcept override;
@@ -59,9 +67,43 @@ class [[nodiscard]] receive_datagram_operation final : public io_awaitable<recei
 
   std::span<std::byte> into_;
   message_header header_;
+  alignas(8) std::array<std::byte, Endpoint::native_size> from_;
+};
+extern template class receive_message_leaf<endpoint>;
+extern template class receive_message_leaf<unix_endpoint>;
+
+template <class Endpoint>
+class [[nodiscard]] receive_datagram_operation final
+    : public io_awaitable<receive_datagram_operation<Endpoint>, basic_datagram<Endpoint>,
+                          receive_message_leaf<Endpoint>> {
+  using base =
+      io_awaitable<receive_datagram_operation<Endpoint>, basic_datagram<Endpoint>, receive_message_leaf<Endpoint>>;
+
+ public:
+  static constexpr const char* verb = "receive from";
+  receive_datagram_operation(descriptor* from, std::span<std::byte> into) noexcept : base(from, into) {}
+  receive_datagram_operation(const receive_datagram_operation&) = default;
+  ~receive_datagram_operation() = default;
+
+  basic_datagram<Endpoint> value() const noexcept { return this->received(); }
 };
 
-/// Sends one datagram; to whom the socket is connected if no peer is named.
+/// Of a connection, which has an end.
+class [[nodiscard]] receive_packet_operation final
+    : public io_awaitable<receive_packet_operation, std::optional<unix_message>, receive_message_leaf<unix_endpoint>> {
+ public:
+  static constexpr const char* verb = "receive from";
+  receive_packet_operation(descriptor* from, std::span<std::byte> into) noexcept : io_awaitable(from, into) {}
+  receive_packet_operation(const receive_packet_operation&) = default;
+  ~receive_packet_operation() = default;
+
+  std::optional<unix_message> value() const noexcept {
+    if (result() == 0) return std::nullopt;
+    return received();
+  }
+};
+
+/// Sends one UDP datagram; to whom the socket is connected if no peer is named.
 class [[nodiscard]] send_datagram_operation final : public io_awaitable<send_datagram_operation, void> {
  public:
   static constexpr const char* verb = "send to";
@@ -82,11 +124,13 @@ class [[nodiscard]] send_datagram_operation final : public io_awaitable<send_dat
   [[nodiscard]] readiness needs() const noexcept override { return readiness::output; }
   [[nodiscard]] io_use use() const noexcept override { return io_use::other; }
   [[nodiscard]] std::string object() const override { return connected_ ? io_leaf::object() : to_.to_string(); }
+  void* header() noexcept;
 
   std::span<const std::byte> bytes_;
   endpoint to_;
   bool connected_;
   message_header header_;
+  alignas(8) std::array<std::byte, endpoint::native_size> address_;
 };
 
 }  // namespace detail

@@ -24,7 +24,9 @@ class [[nodiscard]] receive_operation final : public io_awaitable<receive_operat
   [[nodiscard]] readiness needs() const noexcept override { return readiness::input; }
   [[nodiscard]] io_use use() const noexcept override { return io_use::reading; }
   bool goes_on(int result) noexcept override;
-  [[nodiscard]] bool drained(int result) const noexcept override { return result < static_cast<int>(into_.size()); }
+  [[nodiscard]] bool drained(int result) const noexcept override {
+    return result < static_cast<int>(into_.size()) && target()->short_means_drained();
+  }
 
   std::span<std::byte> into_;
 };
@@ -49,7 +51,7 @@ class [[nodiscard]] receive_exactly_operation final : public io_awaitable<receiv
   [[nodiscard]] io_use use() const noexcept override { return io_use::reading; }
   bool goes_on(int result) noexcept override;
   [[nodiscard]] bool drained(int result) const noexcept override {
-    return result < static_cast<int>(into_.size() - done_);
+    return result < static_cast<int>(into_.size() - done_) && target()->short_means_drained();
   }
 
   std::span<std::byte> into_;
