@@ -16,6 +16,7 @@
 #include "io/simulation.hpp"
 #include "io/simulation_options.hpp"
 #include "io/socket_base.hpp"
+#include "io/split.hpp"
 #include "io/stream.hpp"
 #include "io/stream_socket.hpp"
 #include "io/tcp.hpp"
