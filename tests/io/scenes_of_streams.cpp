@@ -476,7 +476,7 @@ class polling final : public scene {
   const int number_ = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 };
 
-constexpr const char* ready_row = "`tcp_stream::readable()`, `writable()`; those of `udp_socket`";
+constexpr const char* ready_row = "`tcp_stream::readable()`, `writable()`; those of `udp_socket` and of unix sockets";
 constexpr const char* poll_row = "`poll(number, events)`";
 constexpr const char* select_row = "`select(ops...)`, `select_ordered`";
 constexpr const char* line_row = "`buffered_reader::read_line`, `read_line_view`";
@@ -512,7 +512,8 @@ constexpr std::array kinds = {
     kind_of_operation{sync_row, "file::sync_data", make_scene<writing_a_file, file_form::sync_data>},
     kind_of_operation{ready_row, "readable", make_scene<waiting_to_read, awaited::alone>},
     kind_of_operation{ready_row, "writable", make_scene<waiting_to_write>},
-    kind_of_operation{"`tcp_listener::readable()`", "readable, a listener", make_scene<waiting_to_accept>},
+    kind_of_operation{"`tcp_listener::readable()`, `unix_listener::readable()`", "readable, a listener",
+                      make_scene<waiting_to_accept>},
     kind_of_operation{poll_row, "poll", make_scene<polling, awaited::alone>},
     kind_of_operation{select_row, "select, a stream's readiness", make_scene<waiting_to_read, awaited::case_of_select>},
     kind_of_operation{select_row, "select, a poll", make_scene<polling, awaited::case_of_select>},
