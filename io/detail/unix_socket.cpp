@@ -54,7 +54,7 @@ int bind_or_replace(int number, int type, const unix_endpoint& local, bool repla
 }
 
 /// What it is called: what it is connected to, or bound to; the number says the rest.
-std::string name_of(int number) {
+std::string what_names(int number) {
   unix_endpoint named;
   if (calls::peer_name(number, named) == 0 && named) return named.to_string();
   if (calls::local_name(number, named) == 0 && named) return named.to_string();
@@ -99,7 +99,7 @@ bound_unix_socket bind_unix(int type, const unix_endpoint& local, bool replace_s
   if (result < 0) fail_socket(-result, "bind", local.to_string());
   bound_unix_socket bound;
   if (!keep_file) bound.file = socket_file(local);
-  std::string name = name_of(made.number());
+  std::string name = what_names(made.number());
   bound.socket = take(made.release(), std::move(name));
   return bound;
 }
@@ -126,7 +126,7 @@ std::pair<descriptor_handle, descriptor_handle> make_unix_pair(int type) {
 
 descriptor_handle adopt_unix(int number, int type, const char* what) {
   make_ours(number, type, what);
-  std::string name = name_of(number);
+  std::string name = what_names(number);
   return take(number, std::move(name));
 }
 
@@ -136,7 +136,7 @@ descriptor_handle adopt_unix_listener(int number, int type) {
   if (calls::is_listening(number) != 1) {
     fail_socket(EINVAL, "adopt", fmt::format("fd {} as {} (it does not listen)", number, what));
   }
-  std::string name = name_of(number);
+  std::string name = what_names(number);
   return take(number, std::move(name));
 }
 

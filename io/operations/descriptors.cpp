@@ -16,7 +16,7 @@ namespace weir::detail {
 
 namespace {
 
-msghdr* message_of(void* header) noexcept { return std::launder(static_cast<msghdr*>(header)); }
+msghdr* message_at(void* header) noexcept { return std::launder(static_cast<msghdr*>(header)); }
 
 constexpr std::size_t most_at_once = 253;  // SCM_MAX_FD of the kernel
 
@@ -59,19 +59,19 @@ int receive_descriptors_operation::flags() const noexcept {
 }
 
 void receive_descriptors_operation::prepare(ring_entry& entry) noexcept {
-  io_uring_prep_recvmsg(raw(entry), fd(), message_of(header()), static_cast<unsigned>(flags()));
+  io_uring_prep_recvmsg(raw(entry), fd(), message_at(header()), static_cast<unsigned>(flags()));
 }
 
 int receive_descriptors_operation::attempt() noexcept {
-  const ssize_t n = ::recvmsg(fd(), message_of(header()), flags() | MSG_DONTWAIT);
+  const ssize_t n = ::recvmsg(fd(), message_at(header()), flags() | MSG_DONTWAIT);
   return n < 0 ? -errno : static_cast<int>(n);
 }
 
 bool receive_descriptors_operation::goes_on(int result) noexcept {
   if (use_ == io_use::reading) target()->set_bytes_read(static_cast<std::size_t>(result));
-  msghdr& message = *message_of(header_.get());
-  truncated_ = (message.msg_flags & MSG_CTRUNC) != 0;
-  for (cmsghdr* part = CMSG_FIRSTHDR(&message); part; part = CMSG_NXTHDR(&message, part)) {
+  msghdr& told = *message_at(header_.get());
+  truncated_ = (told.msg_flags & MSG_CTRUNC) != 0;
+  for (cmsghdr* part = CMSG_FIRSTHDR(&told); part; part = CMSG_NXTHDR(&told, part)) {
     if (part->cmsg_level != SOL_SOCKET || part->cmsg_type != SCM_RIGHTS) continue;
     const std::size_t size = part->cmsg_len - CMSG_LEN(0);
     std::memcpy(&numbers_[count_], CMSG_DATA(part), size);
@@ -128,8 +128,8 @@ int send_descriptors_operation::call() noexcept {
   while (done_ < bytes_.size()) {
     message_header header;
     const std::size_t control = done_ == 0 ? control_size(numbers_.size()) : 0;
-    void* const message = header.begin(bytes_.subspan(done_), {}, {control_.get(), control});
-    const ssize_t n = ::sendmsg(fd(), message_of(message), MSG_NOSIGNAL | MSG_DONTWAIT);
+    void* const rest = header.begin(bytes_.subspan(done_), {}, {control_.get(), control});
+    const ssize_t n = ::sendmsg(fd(), message_at(rest), MSG_NOSIGNAL | MSG_DONTWAIT);
     if (n < 0) return -errno;
     done_ += static_cast<std::size_t>(n);
     if (use_ == io_use::writing) target()->set_bytes_written(done_);
