@@ -7,7 +7,6 @@
 #include <memory>
 #include <type_traits>
 #include <utility>
-#include <vector>
 
 #include "../../runtime/async_generator.hpp"
 #include "../../runtime/detail/config.hpp"
@@ -15,6 +14,7 @@
 #include "../../runtime/task_group.hpp"
 #include "../../sync/channel.hpp"
 #include "../stage_counters.hpp"
+#include "pipeline_run.hpp"
 #include "steps.hpp"
 
 // How pipelines are made. A flow is a recipe: a source that is still to be opened, and the synchronous steps behind it,
@@ -33,45 +33,6 @@
 // One that returns a task is an end of one's own: `weir::from(numbers) | sum`. Captures are kept while it runs.
 
 namespace weir::detail {
-
-/// A running pipeline: where its stages spawn, and keep what must outlive their tasks.
-class pipeline_run {
- public:
-  pipeline_run() = default;
-  pipeline_run(const pipeline_run&) = delete;
-  pipeline_run& operator=(const pipeline_run&) = delete;
-
-  void begin(task_group& group) noexcept { group_ = &group; }
-  [[nodiscard]] task_group& group() const noexcept { return *group_; }
-
-  void spawn(task<> work) { static_cast<void>(group_->spawn(std::move(work))); }
-
-  /// An object that lives until all tasks of the pipeline are joined.
-  template <class T, class... Args>
-  T& keep(Args&&... args) {
-    auto made = std::make_unique<kept_object<T>>(std::forward<Args>(args)...);
-    T& object = made->object;
-    kept_.push_back(std::move(made));
-    return object;
-  }
-
- private:
-  struct kept {
-    kept() = default;
-    kept(const kept&) = delete;
-    kept& operator=(const kept&) = delete;
-    virtual ~kept() = default;
-  };
-  template <class T>
-  struct kept_object final : kept {
-    template <class... Args>
-    explicit kept_object(Args&&... args) : object(std::forward<Args>(args)...) {}
-    T object;
-  };
-
-  task_group* group_ = nullptr;
-  std::vector<std::unique_ptr<kept>> kept_;
-};
 
 // ---- flows
 
@@ -254,24 +215,56 @@ channel<typename Steps::output>& into_channel(segment<Puller, Steps>&& items, pi
   }
 }
 
-/// Opens a flow inside a group and lets `sink` consume it: what the last stage of a pipeline makes. The sink may end
-/// before the stages before it do, when a stage of a user's own has enough: they are stopped then.
+/// A flow and what consumes it. Their types are forgotten here, so that the group around a pipeline, and the coroutine
+/// that opens it, are compiled once for each type of result.
+template <class T>
+class whole_pipeline {
+ public:
+  whole_pipeline() = default;
+  whole_pipeline(const whole_pipeline&) = delete;
+  whole_pipeline& operator=(const whole_pipeline&) = delete;
+  virtual ~whole_pipeline() = default;
+  virtual task<T> open(pipeline_run& run) = 0;
+};
+
 template <class Flow, class Sink>
-task<typename Sink::value_type> run_pipeline(Flow items, Sink sink) {
+class pipeline_of final : public whole_pipeline<typename Sink::value_type> {
+ public:
+  pipeline_of(Flow&& items, Sink&& sink) : items_(std::move(items)), sink_(std::move(sink)) {}
+  task<typename Sink::value_type> open(pipeline_run& run) override {
+    return sink_.consume(std::move(items_).open(run), run);
+  }
+
+ private:
+  Flow items_;
+  Sink sink_;
+};
+
+template <class T>
+task<T> run_whole(std::unique_ptr<whole_pipeline<T>> pipeline) {
   pipeline_run run;
-  auto body = [&](task_group& group) -> task<typename Sink::value_type> {
+  auto body = [&](task_group& group) -> task<T> {
     run.begin(group);
-    auto opened = std::move(items).open(run);
-    if constexpr (std::is_void_v<typename Sink::value_type>) {
-      co_await sink.consume(std::move(opened), run);
+    auto opened = pipeline->open(run);
+    if constexpr (std::is_void_v<T>) {
+      co_await std::move(opened);
       group.cancel();
     } else {
-      auto&& result = co_await sink.consume(std::move(opened), run);
+      auto&& result = co_await std::move(opened);
       group.cancel();
       co_return std::forward<decltype(result)>(result);
     }
   };
   co_return co_await with_task_group(body);
+}
+
+/// Opens a flow inside a group and lets `sink` consume it: what the last stage of a pipeline makes. The sink may end
+/// before the stages before it do, when a stage of a user's own has enough: they are stopped then.
+template <class Flow, class Sink>
+task<typename Sink::value_type> run_pipeline(Flow items, Sink sink) {
+  using T = typename Sink::value_type;
+  return run_whole<T>(
+      std::unique_ptr<whole_pipeline<T>>(new pipeline_of<Flow, Sink>(std::move(items), std::move(sink))));
 }
 
 // ---- stages of a user's own
