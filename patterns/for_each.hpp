@@ -1,6 +1,5 @@
 #pragma once
 
-#include <algorithm>
 #include <concepts>
 #include <cstddef>
 #include <functional>
@@ -9,6 +8,7 @@
 
 #include "detail/flow.hpp"
 #include "detail/stage_function.hpp"
+#include "detail/worker_group.hpp"
 #include "or_else.hpp"
 #include "stage_counters.hpp"
 
@@ -26,7 +26,8 @@ static_assert(std::is_trivially_destructible_v<for_each_options>);
 
 namespace detail {
 
-template <class Fn>
+/// Without `several` it compiles nothing for more than one worker: no queue before them, and no group.
+template <class Fn, bool several>
 class for_each_sink {
  public:
   using value_type = void;
@@ -34,22 +35,24 @@ class for_each_sink {
 
   template <class Puller, class Steps>
   task<> consume(segment<Puller, Steps> items, pipeline_run& run) {
-    if (options_.workers <= 1) {
-      auto all = work(std::move(items.source), std::move(items.steps));
-      co_await std::move(all);
-      co_return;
+    if constexpr (several) {
+      if (options_.workers > 1)
+        return work_together(into_channel(std::move(items), run, options_.buffer, options_.counters));
     }
-    using T = typename Steps::output;
-    auto& queue = into_channel(std::move(items), run, options_.buffer, options_.counters);
-    // A group of their own: before the queue there may be tasks that do not end by themselves.
-    auto spawn_all = [&](task_group& workers) -> task<> {
-      for (unsigned i = 0; i < options_.workers; ++i) workers.spawn(work(channel_puller<T>(queue), no_steps<T>()));
-      co_await workers.join();  // or a stop of them all would look like their end
-    };
-    co_await with_task_group(spawn_all);
+    return work(std::move(items.source), std::move(items.steps));
   }
 
  private:
+  template <class T>
+  task<> work_together(channel<T>& queue) {
+    queue_ = &queue;
+    // A group of their own: before the queue there may be tasks that do not end by themselves.
+    return run_workers(options_.workers, this, [](void* shared, std::size_t) {
+      auto& self = *static_cast<for_each_sink*>(shared);
+      return self.work(channel_puller<T>(*static_cast<channel<T>*>(self.queue_)), no_steps<T>());
+    });
+  }
+
   template <class Puller, class Steps>
   task<> work(Puller source, Steps steps) {
     stage_tally tally(options_.counters);
@@ -76,9 +79,10 @@ class for_each_sink {
 
   Fn function_;
   for_each_options options_;
+  void* queue_ = nullptr;  // what several workers take from: a channel of the items
 };
 
-template <class Fn>
+template <class Fn, bool several>
 class for_each_stage : public stage_base {
  public:
   for_each_stage(Fn function, const for_each_options& options) : function_(std::move(function)), options_(options) {}
@@ -88,7 +92,7 @@ class for_each_stage : public stage_base {
   auto or_else(Target&& target) && {
     WEIR_DETAIL_REQUIRE_NAMED(Target);
     auto guard = guard_with(std::move(function_), std::forward<Target>(target));
-    return for_each_stage<decltype(guard)>(std::move(guard), options_);
+    return for_each_stage<decltype(guard), several>(std::move(guard), options_);
   }
 
   template <class Self, class Flow>
@@ -98,7 +102,7 @@ class for_each_stage : public stage_base {
     static_assert(!returns_lost_operation<Fn, typename Flow::value_type>,
                   "for_each: the function returns an operation that nobody would await: make it a coroutine that does");
     const for_each_options options = self.options_;
-    return run_pipeline(std::move(upstream), for_each_sink<Fn>(std::forward<Self>(self).function_, options));
+    return run_pipeline(std::move(upstream), for_each_sink<Fn, several>(std::forward<Self>(self).function_, options));
   }
 
  private:
@@ -109,9 +113,14 @@ class for_each_stage : public stage_base {
 class for_each_function {
  public:
   template <class Fn>
-  auto operator()(Fn&& function, const for_each_options& options = {}) const {
+  auto operator()(Fn&& function) const {
     WEIR_DETAIL_REQUIRE_NAMED(Fn);
-    return for_each_stage<std::decay_t<Fn>>(std::forward<Fn>(function), options);
+    return for_each_stage<std::decay_t<Fn>, false>(std::forward<Fn>(function), for_each_options());
+  }
+  template <class Fn>
+  auto operator()(Fn&& function, const for_each_options& options) const {
+    WEIR_DETAIL_REQUIRE_NAMED(Fn);
+    return for_each_stage<std::decay_t<Fn>, true>(std::forward<Fn>(function), options);
   }
 };
 

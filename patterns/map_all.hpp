@@ -13,8 +13,8 @@
 #include <vector>
 
 #include "../runtime/task.hpp"
-#include "../runtime/task_group.hpp"
 #include "detail/stage_function.hpp"
+#include "detail/worker_group.hpp"
 #include "stage_counters.hpp"
 
 namespace weir {
@@ -48,14 +48,10 @@ class mapping {
       : items_(std::forward<R>(items)), function_(std::move(function)), options_(options) {}
 
   task<> fill() {
-    const auto number = static_cast<std::size_t>(std::ranges::size(items_));
-    if constexpr (!makes_nothing) slots_.resize(number);
-    const std::size_t workers = std::min<std::size_t>(std::max(1u, options_.workers), number);
-    auto spawn_all = [&](task_group& group) -> task<> {
-      for (std::size_t i = 0; i < workers; ++i) group.spawn(work(number));
-      co_await group.join();
-    };
-    co_await with_task_group(spawn_all);
+    number_ = static_cast<std::size_t>(std::ranges::size(items_));
+    if constexpr (!makes_nothing) slots_.resize(number_);
+    const std::size_t workers = std::min<std::size_t>(std::max(1u, options_.workers), number_);
+    return run_workers(workers, this, [](void* shared, std::size_t) { return static_cast<mapping*>(shared)->work(); });
   }
   auto take() {
     if constexpr (!makes_nothing) {
@@ -67,11 +63,11 @@ class mapping {
   }
 
  private:
-  task<> work(std::size_t number) {
+  task<> work() {
     stage_tally tally(options_.counters);
     for (;;) {
       const std::size_t i = next_.fetch_add(1, std::memory_order_relaxed);
-      if (i >= number) break;
+      if (i >= number_) break;
       counted_call call(tally);
       if constexpr (is_async_stage<Fn, item>) {
         if constexpr (makes_nothing) {
@@ -102,6 +98,7 @@ class mapping {
   Fn function_;
   map_options options_;
   std::vector<std::optional<std::conditional_t<makes_nothing, bool, made>>> slots_;
+  std::size_t number_ = 0;
   std::atomic<std::size_t> next_{0};
 };
 

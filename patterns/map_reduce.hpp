@@ -12,6 +12,7 @@
 #include "../runtime/task_group.hpp"
 #include "detail/flow.hpp"
 #include "detail/stage_function.hpp"
+#include "detail/worker_group.hpp"
 #include "stage_counters.hpp"
 
 namespace weir {
@@ -45,11 +46,12 @@ class map_reduce_sink {
       co_await std::move(all);
     } else {
       auto& queue = into_channel(std::move(items), run, options_.buffer, options_.counters);
-      auto spawn_all = [&](task_group& workers) -> task<> {
-        for (State& part : parts_) workers.spawn(work(channel_puller<T>(queue), no_steps<T>(), part));
-        co_await workers.join();
-      };
-      co_await with_task_group(spawn_all);
+      std::pair<map_reduce_sink&, channel<T>&> shared(*this, queue);
+      auto all = run_workers(parts_.size(), &shared, [](void* given, std::size_t number) {
+        auto& [self, from] = *static_cast<std::pair<map_reduce_sink&, channel<T>&>*>(given);
+        return self.work(channel_puller<T>(from), no_steps<T>(), self.parts_[number]);
+      });
+      co_await std::move(all);
     }
     State total = std::move(parts_.front());
     for (std::size_t i = 1; i < parts_.size(); ++i) {
