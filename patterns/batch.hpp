@@ -152,21 +152,24 @@ auto with_selectable_source(Flow upstream, pipeline_run& run, std::size_t ahead,
   }
 }
 
-template <class Flow, class Weigh>
+/// Without `timed` there is no `longest`, and nothing that waits for it is compiled.
+template <class Flow, class Weigh, bool timed>
 class batch_source {
  public:
   batch_source(Flow upstream, batch_limits<Weigh> limits, stage_counters* counters)
       : upstream_(std::move(upstream)), limits_(std::move(limits)), counters_(counters) {}
 
   async_generator<std::vector<typename Flow::value_type>> operator()(pipeline_run& run) && {
-    if (limits_.longest == duration::max()) {
-      auto items = std::move(upstream_).open(run);
-      return batches(std::move(items.source), std::move(items.steps), std::move(limits_), counters_);
+    if constexpr (timed) {
+      if (limits_.longest != duration::max()) {
+        const std::size_t ahead = limits_.size;
+        return with_selectable_source(std::move(upstream_), run, ahead, counters_, [&](auto source, auto steps) {
+          return timed_batches(std::move(source), std::move(steps), std::move(limits_), counters_);
+        });
+      }
     }
-    const std::size_t ahead = limits_.size;
-    return with_selectable_source(std::move(upstream_), run, ahead, counters_, [&](auto source, auto steps) {
-      return timed_batches(std::move(source), std::move(steps), std::move(limits_), counters_);
-    });
+    auto items = std::move(upstream_).open(run);
+    return batches(std::move(items.source), std::move(items.steps), std::move(limits_), counters_);
   }
 
  private:
@@ -175,7 +178,7 @@ class batch_source {
   stage_counters* counters_;
 };
 
-template <class Weigh>
+template <class Weigh, bool timed>
 class batch_stage : public stage_base {
  public:
   batch_stage(batch_limits<Weigh> limits, stage_counters* counters) : limits_(std::move(limits)), counters_(counters) {
@@ -190,7 +193,7 @@ class batch_stage : public stage_base {
                   "batch_by_weight: the function must tell what a const item of this pipeline weighs");
     stage_counters* const counters = self.counters_;
     return flow_from<std::vector<T>>(
-        batch_source<Flow, Weigh>(std::move(upstream), std::forward<Self>(self).limits_, counters));
+        batch_source<Flow, Weigh, timed>(std::move(upstream), std::forward<Self>(self).limits_, counters));
   }
 
  private:
@@ -200,20 +203,23 @@ class batch_stage : public stage_base {
 
 class batch_function {
  public:
-  auto operator()(std::size_t size) const { return stage(size, duration::max(), nullptr); }
-  auto operator()(std::size_t size, stage_counters& counters) const { return stage(size, duration::max(), &counters); }
+  auto operator()(std::size_t size) const { return stage<false>(size, duration::max(), nullptr); }
+  auto operator()(std::size_t size, stage_counters& counters) const {
+    return stage<false>(size, duration::max(), &counters);
+  }
   template <class Rep, class Period>
   auto operator()(std::size_t size, std::chrono::duration<Rep, Period> longest) const {
-    return stage(size, to_duration(longest), nullptr);
+    return stage<true>(size, to_duration(longest), nullptr);
   }
   template <class Rep, class Period>
   auto operator()(std::size_t size, std::chrono::duration<Rep, Period> longest, stage_counters& counters) const {
-    return stage(size, to_duration(longest), &counters);
+    return stage<true>(size, to_duration(longest), &counters);
   }
 
  private:
-  static batch_stage<weightless> stage(std::size_t size, duration longest, stage_counters* counters) {
-    return batch_stage<weightless>({size, longest, static_cast<std::uint64_t>(-1), {}}, counters);
+  template <bool timed>
+  static batch_stage<weightless, timed> stage(std::size_t size, duration longest, stage_counters* counters) {
+    return batch_stage<weightless, timed>({size, longest, static_cast<std::uint64_t>(-1), {}}, counters);
   }
 };
 

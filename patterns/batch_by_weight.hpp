@@ -27,7 +27,7 @@ class batch_by_weight_function {
   auto operator()(std::uint64_t most, Weigh&& weigh, const batch_by_weight_options& options = {}) const {
     WEIR_DETAIL_REQUIRE_NAMED(Weigh);
     batch_limits<std::decay_t<Weigh>> limits{options.size, options.longest, most, std::forward<Weigh>(weigh)};
-    return batch_stage<std::decay_t<Weigh>>(std::move(limits), options.counters);
+    return batch_stage<std::decay_t<Weigh>, true>(std::move(limits), options.counters);
   }
 };
 
