@@ -42,15 +42,15 @@ class numbered {
 };
 
 /// What stands in the order for an item: its result, or an optional one where there may be none.
-template <class U, class Fn>
-using in_its_place = std::conditional_t<may_make_nothing<Fn>, std::optional<U>, U>;
+template <class U, bool maybe>
+using in_its_place = std::conditional_t<maybe, std::optional<U>, U>;
 
 /// Workers that take from one channel and send to another, in whatever order they get done. With `in_order` items have
 /// numbers, and results get those of their items.
 template <class T, class U, class Fn, bool in_order>
 class transform_workers {
   using item_type = std::conditional_t<in_order, numbered<T>, T>;
-  using result_type = std::conditional_t<in_order, numbered<in_its_place<U, Fn>>, U>;
+  using result_type = std::conditional_t<in_order, numbered<in_its_place<U, may_make_nothing<Fn>>>, U>;
 
  public:
   transform_workers(Fn function, const transform_options& options)
@@ -117,9 +117,9 @@ class transform_workers {
 /// Numbers items before such workers, and hands on their results in that order. Each item that is under way, from the
 /// source up to being handed on, holds one of a number of places. So results that come early find each its own slot,
 /// and the oldest item never waits for a place: no deadlock.
-template <class T, class U, class Fn>
+template <class T, class U, bool maybe>
 class item_order {
-  using result_type = in_its_place<U, Fn>;
+  using result_type = in_its_place<U, maybe>;
 
  public:
   item_order(const transform_options& options, std::size_t places)
@@ -171,7 +171,7 @@ class item_order {
 
   std::optional<result_type>& slot(std::uint64_t number) noexcept { return early_[number % early_.size()]; }
   static U* made_in(result_type& place) noexcept {
-    if constexpr (may_make_nothing<Fn>) {
+    if constexpr (maybe) {
       return place ? std::addressof(*place) : nullptr;
     } else {
       return std::addressof(place);
@@ -199,7 +199,7 @@ class concurrent_transform {
     auto items = std::move(upstream_).open(run);
     const unsigned workers = std::max(1u, options_.workers);
     if (options_.ordered) {
-      auto& order = run.keep<item_order<T, U, Fn>>(options_, workers + options_.buffer);
+      auto& order = run.keep<item_order<T, U, may_make_nothing<Fn>>>(options_, workers + options_.buffer);
       auto& stage = run.keep<transform_workers<T, U, Fn, true>>(std::move(function_), options_);
       return channel_puller<U>(order.restore(run, stage.run(run, order.number(run, std::move(items)), workers)));
     }
