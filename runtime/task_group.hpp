@@ -147,7 +147,7 @@ class [[nodiscard]] group_operation final : public operation_base, private task_
   std::coroutine_handle<> start(const await_context& context) {
     this->begin(context);
     try {
-      running_ = std::invoke(body_, static_cast<task_group&>(*this));
+      running_ = body_(static_cast<task_group&>(*this));
     } catch (...) {
       not_made_ = std::current_exception();
       return this->body_ended();  // a body that is no coroutine may have spawned before it threw

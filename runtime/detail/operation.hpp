@@ -60,13 +60,14 @@ class [[nodiscard]] operation_awaiter {
   operation_awaiter(const operation_awaiter&) = delete;
   operation_awaiter& operator=(const operation_awaiter&) = delete;
 
-  bool await_ready() { return op_.ready(context()); }
-  std::coroutine_handle<> await_suspend(std::coroutine_handle<>) { return transfer(op_.start(context())); }
+  // Written out twice: a function for it would be compiled for each operation.
+  bool await_ready() { return op_.ready({&frame_, nullptr, frame_.env}); }
+  std::coroutine_handle<> await_suspend(std::coroutine_handle<>) {
+    return transfer(op_.start({&frame_, nullptr, frame_.env}));
+  }
   decltype(auto) await_resume() { return op_.resume(); }
 
  private:
-  [[nodiscard]] await_context context() const noexcept { return {&frame_, nullptr, frame_.env}; }
-
   Op& op_;
   promise_base& frame_;
 };
