@@ -72,11 +72,32 @@ class counted {
   static inline std::atomic<int> alive{0};
 };
 
+/// Makes the task of a test from a callable whose type is forgotten, so that a world for it is compiled once for each
+/// type of result: every test has a callable of its own.
+template <class T>
+class main_function {
+ public:
+  template <class F>
+  explicit main_function(F& main) noexcept
+      : main_(&main), call_([](void* given) -> weir::task<T> { return (*static_cast<F*>(given))(); }) {}
+  weir::task<T> operator()() const { return call_(main_); }
+
+ private:
+  void* main_;
+  weir::task<T> (*call_)(void*);
+};
+template <class F>
+using result_of_main = typename std::invoke_result_t<F&>::value_type;
+
+template <class T>
+T simulate_main(main_function<T> main, std::uint64_t seed) {
+  weir::simulation world{{.seed = seed}};
+  return world.run(main());
+}
 /// Runs what `main` returns in a simulation of its own.
 template <class F>
 auto simulate(F main, std::uint64_t seed = 1) {
-  weir::simulation world{{.seed = seed}};
-  return world.run(main());
+  return simulate_main(main_function<result_of_main<F>>(main), seed);
 }
 
 /// What reached runtime_options::on_error, in order.
