@@ -9,6 +9,7 @@
 #include "io/explore.hpp"
 #include "io/file.hpp"
 #include "io/lines.hpp"
+#include "io/pipe.hpp"
 #include "io/poll.hpp"
 #include "io/read_exactly.hpp"
 #include "io/signal_set.hpp"

@@ -1,0 +1,55 @@
+#include "pipe.hpp"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <array>
+#include <system_error>
+
+#include "detail/system_calls.hpp"
+
+namespace weir {
+
+namespace {
+
+int duplicate(int number, const char* who) {
+  const int made = detail::system_calls::duplicate(number);
+  if (made < 0) throw std::system_error(-made, std::generic_category(), who);
+  return made;
+}
+
+}  // namespace
+
+task<pipe_reader> pipe_reader::open(std::string path) {
+  file opened = co_await file::open(std::move(path), file_mode::read);
+  co_return pipe_reader(std::move(opened));
+}
+
+task<pipe_writer> pipe_writer::open(std::string path) {
+  file opened = co_await file::open(std::move(path), file_mode::write);
+  co_return pipe_writer(std::move(opened));
+}
+
+pipe_ends make_pipe() {
+  std::array<int, 2> numbers{};
+  const int result = detail::system_calls::make_pipe(numbers, true);
+  if (result != 0) throw std::system_error(-result, std::generic_category(), "make_pipe");
+  file writer;
+  try {
+    writer = file::take(numbers[1], "pipe", detail::file_access::stream);
+  } catch (...) {
+    detail::system_calls::close(numbers[0]);
+    throw;
+  }
+  return {pipe_reader(file::take(numbers[0], "pipe", detail::file_access::stream)), pipe_writer(std::move(writer))};
+}
+
+pipe_reader standard_input() { return pipe_reader::adopt(duplicate(STDIN_FILENO, "standard_input"), "standard input"); }
+pipe_writer standard_output() {
+  return pipe_writer::adopt(duplicate(STDOUT_FILENO, "standard_output"), "standard output");
+}
+pipe_writer standard_error() {
+  return pipe_writer::adopt(duplicate(STDERR_FILENO, "standard_error"), "standard error");
+}
+
+}  // namespace weir
