@@ -17,7 +17,6 @@ namespace weir {
 
 class pipe_reader;
 class pipe_writer;
-struct pipe_ends;
 
 /// What a file is opened for: `file_mode::write | file_mode::create | file_mode::truncate`.
 enum class file_mode : std::uint8_t {
@@ -122,7 +121,6 @@ class file {
   friend class detail::open_operation;
   friend class pipe_reader;
   friend class pipe_writer;
-  friend pipe_ends make_pipe();
 
   file(detail::descriptor_handle handle, detail::file_access sequential) noexcept
       : handle_(std::move(handle)), sequential_(sequential) {}

@@ -6,6 +6,7 @@
 #include <array>
 #include <system_error>
 
+#include "detail/open_number.hpp"
 #include "detail/system_calls.hpp"
 
 namespace weir {
@@ -30,18 +31,21 @@ task<pipe_writer> pipe_writer::open(std::string path) {
   co_return pipe_writer(std::move(opened));
 }
 
+pipe_reader pipe_reader::own(int number, std::string name) {
+  return pipe_reader(file::take(number, std::move(name), detail::file_access::stream));
+}
+
+pipe_writer pipe_writer::own(int number, std::string name) {
+  return pipe_writer(file::take(number, std::move(name), detail::file_access::stream));
+}
+
 pipe_ends make_pipe() {
   std::array<int, 2> numbers{};
   const int result = detail::system_calls::make_pipe(numbers, true);
   if (result != 0) throw std::system_error(-result, std::generic_category(), "make_pipe");
-  file writer;
-  try {
-    writer = file::take(numbers[1], "pipe", detail::file_access::stream);
-  } catch (...) {
-    detail::system_calls::close(numbers[0]);
-    throw;
-  }
-  return {pipe_reader(file::take(numbers[0], "pipe", detail::file_access::stream)), pipe_writer(std::move(writer))};
+  detail::open_number writes(numbers[1]);
+  pipe_reader reader = pipe_reader::own(numbers[0], "pipe");
+  return {std::move(reader), pipe_writer::own(writes.release(), "pipe")};
 }
 
 pipe_reader standard_input() { return pipe_reader::adopt(duplicate(STDIN_FILENO, "standard_input"), "standard input"); }

@@ -11,6 +11,7 @@
 
 namespace weir {
 
+class process;
 struct pipe_ends;
 
 /// What bytes come out of: the end of a pipe, a FIFO, or what standard input is. Move-only; the destructor closes it.
@@ -59,8 +60,11 @@ class pipe_reader {
   }
 
  private:
+  friend class process;
   friend pipe_ends make_pipe();
   explicit pipe_reader(file end) noexcept : file_(std::move(end)) {}
+  /// Takes over a number that is non-blocking.
+  static pipe_reader own(int number, std::string name);
 
   file file_;
 };
@@ -111,8 +115,11 @@ class pipe_writer {
   }
 
  private:
+  friend class process;
   friend pipe_ends make_pipe();
   explicit pipe_writer(file end) noexcept : file_(std::move(end)) {}
+  /// Takes over a number that is non-blocking.
+  static pipe_writer own(int number, std::string name);
 
   file file_;
 };

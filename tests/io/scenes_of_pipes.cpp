@@ -63,6 +63,7 @@ class waiting_for_a_pipe final : public at_a_pipe {
 class writing_to_a_pipe final : public scene {
  public:
   task<> open() override {
+    expect(::fcntl(ends_.writer.native_handle(), F_SETPIPE_SZ, 4096) == 4096, "a pipe cannot be made smaller");
     fill_pattern(bytes_);
     co_return;
   }
@@ -90,8 +91,8 @@ class writing_to_a_pipe final : public scene {
 
  private:
   weir::pipe_ends ends_ = weir::make_pipe();
-  guarded_buffer bytes_{std::size_t{1} << 17};
-  guarded_buffer received_{(std::size_t{1} << 17) + 1};
+  guarded_buffer bytes_{20'000};
+  guarded_buffer received_{20'001};
   std::size_t total_ = 0;
 };
 
