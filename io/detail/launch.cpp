@@ -20,7 +20,7 @@ namespace weir::detail {
 
 namespace {
 
-using kind = child_stream::kind;
+using stream_kind = child_stream::kind;
 
 [[noreturn]] void fail(int error, const command& what, const char* doing = "") {
   std::string sentence = fmt::format("spawn {}", what.program());
@@ -65,19 +65,19 @@ class plan {
   /// Makes stream `number` of the child, and our end of it.
   void connect(int number, child_stream where, open_number& our_end) {
     switch (where.what()) {
-      case kind::inherit:
+      case stream_kind::inherit:
         return;
-      case kind::null:
+      case stream_kind::null:
         check(::posix_spawn_file_actions_addopen(&actions_, number, "/dev/null",
                                                  number == STDIN_FILENO ? O_RDONLY : O_WRONLY, 0));
         return;
-      case kind::pipe:
+      case stream_kind::pipe:
         connect_pipe(number, our_end);
         return;
-      case kind::descriptor:
+      case stream_kind::descriptor:
         lead(number, where.number());
         return;
-      case kind::output:
+      case stream_kind::output:
         if (number != STDERR_FILENO) fail(EINVAL, what_, ": only standard error can lead where standard output does");
         check(::posix_spawn_file_actions_adddup2(&actions_, STDOUT_FILENO, STDERR_FILENO));
         return;

@@ -1,11 +1,17 @@
 #include <sys/wait.h>
 
 #include <array>
+#include <atomic>
 #include <cerrno>
 #include <csignal>
+#include <memory>
 #include <string>
+#include <thread>
 #include <utility>
+#include <vector>
 
+#include <weir/io/connect.hpp>
+#include <weir/io/detail/lookup.hpp>
 #include <weir/io/process.hpp>
 #include <weir/io/run_process.hpp>
 
@@ -106,12 +112,61 @@ class running_a_process final : public scene {
   }
 };
 
+// ---- names
+
+/// The answer comes when it is triggered; who looks it up owns all that he needs.
+class resolving final : public scene {
+ public:
+  ~resolving() override { *may_end_ = true; }
+  task<bool> attempt(cancellation_token token) override {
+    const weir::detail::lookup how = [may_end = may_end_](const std::string&, const std::string&) {
+      while (!*may_end) std::this_thread::yield();
+      return std::vector{weir::endpoint::loopback(80)};
+    };
+    auto r = co_await as_result(with_cancellation(token, weir::detail::resolve_by(how, "name", "http")));
+    if (!completed(r)) co_return false;
+    expect(r->size() == 1, "another answer came");
+    co_return true;
+  }
+  void trigger() override { *may_end_ = true; }
+
+ private:
+  std::shared_ptr<std::atomic<bool>> may_end_ = std::make_shared<std::atomic<bool>>(false);
+};
+
+/// The first address refuses.
+class connecting_to_one_of_two final : public scene {
+ public:
+  [[nodiscard]] completion completes() const override { return completion::by_itself; }
+  task<bool> attempt(cancellation_token token) override {
+    std::vector<weir::endpoint> both = {refuses_.local(), listener_.local()};
+    auto r = co_await as_result(with_cancellation(token, weir::connect(both)));
+    if (!completed(r)) co_return false;
+    stream_ = std::move(*r);
+    co_return true;
+  }
+  task<> settle(bool completed) override {
+    stream_.close();
+    int connections = 0;
+    for (; listener_.readable(0); ++connections) expect(listener_.accept().at_end(), "a connection was left behind");
+    if (completed) expect(connections == 1, "there is another number of connections than one");
+    co_return;
+  }
+
+ private:
+  plain_socket refuses_ = plain_socket::bound();
+  plain_socket listener_ = plain_socket::listening();
+  weir::tcp_stream stream_;
+};
+
 constexpr std::array kinds = {
     kind_of_operation{"`process::spawn(command)`", "process::spawn", make_scene<starting_a_process>, false, true},
     kind_of_operation{"`process::wait()`", "process::wait", make_scene<waiting_for_a_process>, false, true},
     kind_of_operation{"`process::terminate(grace)`", "process::terminate", make_scene<terminating_a_process>, false,
                       true},
     kind_of_operation{"`run_process(command, input)`", "run_process", make_scene<running_a_process>, false, true},
+    kind_of_operation{"`resolve(host, service)`", "resolve", make_scene<resolving>},
+    kind_of_operation{"`connect(host, service)`", "connect to one of two", make_scene<connecting_to_one_of_two>},
 };
 
 }  // namespace
