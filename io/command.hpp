@@ -92,7 +92,8 @@ class command {
   }
 
   /// The child leads a process group of its own: signals of the terminal (Ctrl-C) do not reach it, and those that the
-  /// process object sends reach all of the group, for example what a shell has started.
+  /// process object sends reach all of the group, for example what a shell has started. What outlives its leader is
+  /// left alone.
   command& own_group() {
     own_group_ = true;
     return *this;

@@ -13,9 +13,16 @@ namespace weir {
 
 namespace {
 
-int duplicate(int number, const char* who) {
-  const int made = detail::system_calls::duplicate(number);
-  if (made < 0) throw std::system_error(-made, std::generic_category(), who);
+detail::open_number duplicate(int number, const char* who) {
+  detail::open_number made(detail::system_calls::duplicate(number));
+  if (!made) throw std::system_error(-made.get(), std::generic_category(), who);
+  return made;
+}
+
+pipe_writer write_to(int number, const char* who, const char* name) {
+  detail::open_number own = duplicate(number, who);
+  pipe_writer made = pipe_writer::adopt(own.get(), name);
+  own.release();
   return made;
 }
 
@@ -48,12 +55,14 @@ pipe_ends make_pipe() {
   return {std::move(reader), pipe_writer::own(writes.release(), "pipe")};
 }
 
-pipe_reader standard_input() { return pipe_reader::adopt(duplicate(STDIN_FILENO, "standard_input"), "standard input"); }
-pipe_writer standard_output() {
-  return pipe_writer::adopt(duplicate(STDOUT_FILENO, "standard_output"), "standard output");
+pipe_reader standard_input() {
+  detail::open_number own = duplicate(STDIN_FILENO, "standard_input");
+  pipe_reader made = pipe_reader::adopt(own.get(), "standard input");
+  own.release();
+  return made;
 }
-pipe_writer standard_error() {
-  return pipe_writer::adopt(duplicate(STDERR_FILENO, "standard_error"), "standard error");
-}
+
+pipe_writer standard_output() { return write_to(STDOUT_FILENO, "standard_output", "standard output"); }
+pipe_writer standard_error() { return write_to(STDERR_FILENO, "standard_error", "standard error"); }
 
 }  // namespace weir

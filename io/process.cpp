@@ -17,8 +17,8 @@ task<process> process::spawn(command what) {
   detail::launched started = co_await offload(start);
   process made;
   made.grace_ = what.grace();
-  made.child_ =
-      std::make_shared<detail::child>(started.pid(), started.pidfd.release(), what.program(), what.has_own_group());
+  made.child_ = std::make_shared<detail::child_process>(started.pid(), started.pidfd.release(), what.program(),
+                                                        what.has_own_group());
   started.take();  // it is ended with `made`, whatever fails from here on
   auto& [input, output, error] = started.ends;
   if (input) made.input_ = pipe_writer::own(input.release(), what.program() + "'s standard input");
@@ -43,7 +43,7 @@ void process::close() noexcept {
   input_.close();
   output_.close();
   error_.close();
-  if (std::shared_ptr<detail::child> of = std::move(child_)) detail::child::end(std::move(of), grace_);
+  if (std::shared_ptr<detail::child_process> of = std::move(child_)) detail::child_process::end(std::move(of), grace_);
 }
 
 std::optional<exit_status> process::status() const {
@@ -61,7 +61,7 @@ bool process::kill(int signal) const {
   throw std::system_error(-result, std::generic_category(), fmt::format("kill {}", name()));
 }
 
-task<exit_status> process::terminate(std::shared_ptr<detail::child> of, duration grace) {
+task<exit_status> process::terminate(std::shared_ptr<detail::child_process> of, duration grace) {
   if (of) of->send(SIGTERM);
   auto ended = co_await as_result(with_timeout(grace, detail::wait_exit_operation(of)));
   if (ended.has_value() || ended.error() != std::errc::timed_out) co_return std::move(ended).value();

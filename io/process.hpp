@@ -77,9 +77,9 @@ class process {
   void close() noexcept;
 
  private:
-  static task<exit_status> terminate(std::shared_ptr<detail::child> of, duration grace);
+  static task<exit_status> terminate(std::shared_ptr<detail::child_process> of, duration grace);
 
-  std::shared_ptr<detail::child> child_;  // whoever waits shares it
+  std::shared_ptr<detail::child_process> child_;  // whoever waits shares it
   duration grace_{};
   pipe_writer input_;
   pipe_reader output_;

@@ -45,7 +45,7 @@ task<> feed(pipe_writer& to, std::string_view input) {
 task<> collect(pipe_reader& from, std::string& into, std::size_t limit) {
   for (;;) {
     const std::size_t had = into.size();
-    const std::size_t room = std::min(std::clamp(had, least_room, most_room), limit - had + 1);
+    const std::size_t room = std::min(std::clamp(had, least_room, most_room), limit - had) + 1;
     into.resize(had + room);
     const std::size_t n = co_await from.read_some(std::as_writable_bytes(std::span(into).subspan(had)));
     into.resize(had + n);

@@ -7,7 +7,7 @@
 
 namespace weir::detail {
 
-wait_exit_operation::wait_exit_operation(std::shared_ptr<child> of) noexcept
+wait_exit_operation::wait_exit_operation(std::shared_ptr<child_process> of) noexcept
     : io_awaitable(of ? of->target() : nullptr, POLLIN), child_(std::move(of)) {}
 
 failure wait_exit_operation::failed() {

@@ -2,7 +2,7 @@
 
 #include <memory>
 
-#include "../detail/child.hpp"
+#include "../detail/child_process.hpp"
 #include "poll.hpp"
 
 namespace weir::detail {
@@ -11,7 +11,7 @@ namespace weir::detail {
 class [[nodiscard]] wait_exit_operation final : public io_awaitable<wait_exit_operation, exit_status, poll_leaf> {
  public:
   static constexpr const char* verb = "wait for";
-  explicit wait_exit_operation(std::shared_ptr<child> of) noexcept;
+  explicit wait_exit_operation(std::shared_ptr<child_process> of) noexcept;
   wait_exit_operation(const wait_exit_operation&) = default;
   ~wait_exit_operation() = default;
 
@@ -19,7 +19,7 @@ class [[nodiscard]] wait_exit_operation final : public io_awaitable<wait_exit_op
   [[nodiscard]] exit_status value() const noexcept { return child_->status(); }
 
  private:
-  std::shared_ptr<child> child_;
+  std::shared_ptr<child_process> child_;
 };
 
 }  // namespace weir::detail

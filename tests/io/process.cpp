@@ -67,8 +67,8 @@ task<process> started(command what) {
 }
 
 command sleeper() { return shell("echo ready; exec sleep 1000"); }
-/// Does not care for SIGTERM, nor do its children.
-command stubborn() { return shell("trap '' TERM; echo ready; sleep 1000; sleep 1000"); }
+/// Does not care for SIGTERM.
+command stubborn() { return shell("trap '' TERM; echo ready; exec sleep 1000"); }
 
 /// What starting it says when it fails.
 task<std::string> why_not(command what) {
@@ -259,15 +259,15 @@ TEST_CASE("process: a conversation through pipes") {
 
 TEST_CASE("process: terminate lets it end by itself, or does not") {
   auto main = []() -> task<> {
-    process polite = co_await started(shell("trap 'kill $!; exit 7' TERM; sleep 1000 & echo ready; wait"));
+    command waits = shell("trap 'exit 7' TERM; echo ready; read line");
+    waits.standard_input(child_stream::pipe());
+    process polite = co_await started(waits);
     const exit_status by_itself = co_await polite.terminate(10s);
     CHECK(by_itself == exit_status{.code = 7});
     process plain = co_await started(sleeper());
     const exit_status terminated = co_await plain.terminate(10s);
     CHECK(terminated == exit_status{.signal = SIGTERM});
-    command alone = stubborn();
-    alone.own_group();
-    process deaf = co_await started(alone);
+    process deaf = co_await started(stubborn());
     const exit_status killed = co_await deaf.terminate(2ms);
     CHECK(killed == exit_status{.signal = SIGKILL});
     const exit_status again = co_await deaf.terminate(2ms);
@@ -315,19 +315,19 @@ TEST_CASE("process: one that nobody wants any more is ended, and none outlives t
     // SIGKILL after the grace.
     auto ends_in_time = []() -> task<> {
       {
-        const process child = co_await started(stubborn().own_group().grace(2ms));
+        const process child = co_await started(stubborn().grace(2ms));
       }
       while (!has_no_children()) co_await weir::yield();
     };
     run_checked(ends_in_time(), {.workers = workers});
     // The runtime does not wait for the grace.
     auto outlasts = []() -> task<> {
-      const process child = co_await started(stubborn().own_group().grace(1h));
+      const process child = co_await started(stubborn().grace(1h));
       CHECK(!has_no_children());
     };
     run_checked(outlasts(), {.workers = workers});
     CHECK(has_no_children());
-    auto at_once = []() -> task<> { const process child = co_await started(stubborn().own_group().grace(0s)); };
+    auto at_once = []() -> task<> { const process child = co_await started(stubborn().grace(0s)); };
     run_checked(at_once(), {.workers = workers});
     CHECK(has_no_children());
     // Out of a frame that is destroyed by a stop.
@@ -434,8 +434,8 @@ TEST_CASE("run_process: a child that writes more than the limit is ended") {
 TEST_CASE("run_process: a stop waits until the child has ended") {
   auto main = []() -> task<> {
     for (const bool deaf : {false, true}) {
-      command what = shell(deaf ? "trap '' TERM; sleep 1000" : "sleep 1000");
-      what.own_group().grace(deaf ? weir::duration(2ms) : weir::duration(10s));
+      command what = shell(deaf ? "trap '' TERM; exec sleep 1000" : "exec sleep 1000");
+      what.grace(deaf ? weir::duration(2ms) : weir::duration(10s));
       auto stopped = co_await as_result(weir::with_timeout(20ms, run_process(what, "some input")));
       CHECK(stopped.error() == std::errc::timed_out);
       CHECK(has_no_children());

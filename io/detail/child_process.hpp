@@ -15,10 +15,10 @@ namespace weir::detail {
 ///
 /// It is ours until it is reaped, and only then can its number be somebody else's: what goes by that number, a signal
 /// to its group, happens under the lock under which it is reaped.
-class child {
+class child_process {
  public:
   /// Takes over `pidfd`. On a worker.
-  child(int pid, int pidfd, std::string name, bool leads_group);
+  child_process(int pid, int pidfd, std::string name, bool leads_group);
 
   [[nodiscard]] int pid() const noexcept { return pid_; }
   [[nodiscard]] int pidfd() const noexcept { return pidfd_.number(); }
@@ -36,7 +36,7 @@ class child {
 
   /// SIGTERM, and SIGKILL when it has not ended within `grace`; reaped whatever happens. In a task of the runtime's own
   /// group where there is one, otherwise at once with SIGKILL, blocking.
-  static void end(std::shared_ptr<child> of, duration grace) noexcept;
+  static void end(std::shared_ptr<child_process> of, duration grace) noexcept;
 
  private:
   int reap_locked() noexcept;

@@ -1,4 +1,4 @@
-#include "child.hpp"
+#include "child_process.hpp"
 
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -32,7 +32,7 @@ exit_status status_of(const siginfo_t& how) noexcept {
   return {.signal = how.si_status, .core_dumped = how.si_code == CLD_DUMPED};
 }
 
-task<> finish(std::shared_ptr<child> of, duration grace) {
+task<> finish(std::shared_ptr<child_process> of, duration grace) {
   const auto wait = [&]() -> task<> {
     auto ended = co_await as_result(with_timeout(grace, wait_exit_operation(of)));
     static_cast<void>(ended);
@@ -47,18 +47,18 @@ task<> finish(std::shared_ptr<child> of, duration grace) {
 
 }  // namespace
 
-child::child(int pid, int pidfd, std::string name, bool leads_group)
+child_process::child_process(int pid, int pidfd, std::string name, bool leads_group)
     : pid_(pid),
       leads_group_(leads_group),
       home_(&current_worker()->core()),
       pidfd_(descriptor::adopt(pidfd, descriptor::kind::file, std::move(name))) {}
 
-int child::reap() noexcept {
+int child_process::reap() noexcept {
   const std::lock_guard guard(lock_);
   return reap_locked();
 }
 
-int child::reap_locked() noexcept {
+int child_process::reap_locked() noexcept {
   if (reaped_ != 0) return reaped_;
   siginfo_t how{};
   int result = 0;
@@ -74,15 +74,16 @@ int child::reap_locked() noexcept {
   return reaped_;
 }
 
-int child::send(int signal) noexcept {
+int child_process::send(int signal) noexcept {
   const std::lock_guard guard(lock_);
   if (reaped_ != 0) return -ESRCH;
-  const long result =
-      leads_group_ ? ::kill(-pid_, signal) : ::syscall(SYS_pidfd_send_signal, pidfd(), signal, nullptr, 0);
-  return result == 0 ? 0 : -errno;
+  // To a group only by number: first it has to be known that the number is this child's still.
+  if (::syscall(SYS_pidfd_send_signal, pidfd(), leads_group_ ? 0 : signal, nullptr, 0) != 0) return -errno;
+  if (leads_group_ && ::kill(-pid_, signal) != 0) return -errno;
+  return 0;
 }
 
-void child::end(std::shared_ptr<child> of, duration grace) noexcept {
+void child_process::end(std::shared_ptr<child_process> of, duration grace) noexcept {
   if (of->reap() != 0) return;
   worker* const here = current_worker();
   if (here && &here->core() == of->home_) {
@@ -96,7 +97,7 @@ void child::end(std::shared_ptr<child> of, duration grace) noexcept {
   of->kill_here();
 }
 
-void child::kill_here() noexcept {
+void child_process::kill_here() noexcept {
   send(SIGKILL);
   siginfo_t how{};
   while (::waitid(by_descriptor, static_cast<id_t>(pidfd()), &how, WEXITED | WNOWAIT) != 0 && errno == EINTR) {
