@@ -43,7 +43,7 @@ void process::close() noexcept {
   input_.close();
   output_.close();
   error_.close();
-  if (std::shared_ptr<detail::child_process> of = std::move(child_)) detail::child_process::end(std::move(of), grace_);
+  if (std::shared_ptr<detail::child_process> of = std::move(child_)) detail::child_process::end(of, grace_);
 }
 
 std::optional<exit_status> process::status() const {

@@ -83,7 +83,7 @@ int child_process::send(int signal) noexcept {
   return 0;
 }
 
-void child_process::end(std::shared_ptr<child_process> of, duration grace) noexcept {
+void child_process::end(const std::shared_ptr<child_process>& of, duration grace) noexcept {
   if (of->reap() != 0) return;
   worker* const here = current_worker();
   if (here && &here->core() == of->home_) {

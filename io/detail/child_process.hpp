@@ -36,7 +36,7 @@ class child_process {
 
   /// SIGTERM, and SIGKILL when it has not ended within `grace`; reaped whatever happens. In a task of the runtime's own
   /// group where there is one, otherwise at once with SIGKILL, blocking.
-  static void end(std::shared_ptr<child_process> of, duration grace) noexcept;
+  static void end(const std::shared_ptr<child_process>& of, duration grace) noexcept;
 
  private:
   int reap_locked() noexcept;

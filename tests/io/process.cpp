@@ -6,6 +6,7 @@
 #include <array>
 #include <cerrno>
 #include <csignal>
+#include <cstdlib>
 #include <optional>
 #include <stdexcept>
 #include <string>
@@ -69,6 +70,20 @@ task<process> started(command what) {
 command sleeper() { return shell("echo ready; exec sleep 1000"); }
 /// Does not care for SIGTERM.
 command stubborn() { return shell("trap '' TERM; echo ready; exec sleep 1000"); }
+
+/// A variable of this program's environment, while nobody else looks at that.
+class variable {
+ public:
+  variable(const char* name, const char* value) : name_(name) {
+    ::setenv(name, value, 1);  // NOLINT(concurrency-mt-unsafe)
+  }
+  variable(const variable&) = delete;
+  variable& operator=(const variable&) = delete;
+  ~variable() { ::unsetenv(name_); }  // NOLINT(concurrency-mt-unsafe)
+
+ private:
+  const char* name_;
+};
 
 /// What starting it says when it fails.
 task<std::string> why_not(command what) {
@@ -148,8 +163,8 @@ TEST_CASE("process: arguments, environment and directory") {
     const std::string verbatim = co_await output_of(args);
     CHECK(verbatim == "a b||$HOME|*|");
 
-    ::setenv("WEIR_TEST_KEPT", "kept", 1);
-    ::setenv("WEIR_TEST_GONE", "gone", 1);
+    const variable kept("WEIR_TEST_KEPT", "kept");
+    const variable gone("WEIR_TEST_GONE", "gone");
     command inherits = shell("echo $WEIR_TEST_KEPT,$WEIR_TEST_GONE,$WEIR_TEST_NEW");
     inherits.environment("WEIR_TEST_NEW", "old")
         .environment("WEIR_TEST_NEW", "new")
@@ -160,8 +175,6 @@ TEST_CASE("process: arguments, environment and directory") {
     alone.clear_environment().environment("ONLY", "this");
     const std::string only = co_await output_of(alone);
     CHECK(only == "ONLY=this\n");
-    ::unsetenv("WEIR_TEST_KEPT");
-    ::unsetenv("WEIR_TEST_GONE");
 
     command there = shell("pwd");
     there.directory("/usr");
