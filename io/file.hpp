@@ -15,6 +15,9 @@
 
 namespace weir {
 
+class pipe_reader;
+class pipe_writer;
+
 /// What a file is opened for: `file_mode::write | file_mode::create | file_mode::truncate`.
 enum class file_mode : std::uint8_t {
   read = 1,
@@ -116,6 +119,8 @@ class file {
 
  private:
   friend class detail::open_operation;
+  friend class pipe_reader;
+  friend class pipe_writer;
 
   file(detail::descriptor_handle handle, detail::file_access sequential) noexcept
       : handle_(std::move(handle)), sequential_(sequential) {}

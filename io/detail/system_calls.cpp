@@ -170,6 +170,13 @@ int set_position(int number, std::uint64_t offset) noexcept {
   return ::lseek(number, static_cast<off_t>(offset), SEEK_SET) < 0 ? -errno : 0;
 }
 
+int make_pipe(std::array<int, 2>& ends, bool non_blocking) noexcept {
+  if (simulated_kernel::here()) return -ENOTSUP;
+  return outcome(::pipe2(ends.data(), O_CLOEXEC | (non_blocking ? O_NONBLOCK : 0)));
+}
+
+int duplicate(int number) noexcept { return outcome(::fcntl(number, F_DUPFD_CLOEXEC, STDERR_FILENO + 1)); }
+
 int make_event_count() noexcept {
   if (simulated_kernel* const kernel = simulated_kernel::here()) return kernel->signals().make();
   return outcome(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK | EFD_SEMAPHORE));

@@ -45,6 +45,11 @@ int kind_of_file(int number, file_kind& kind) noexcept;
 int size_of_file(int number, std::uint64_t& size) noexcept;
 int set_position(int number, std::uint64_t offset) noexcept;
 
+/// A pipe, the end to read from first. There is none in a simulation: -ENOTSUP.
+int make_pipe(std::array<int, 2>& ends, bool non_blocking) noexcept;
+/// Another number for the same open file, none of the standard ones.
+int duplicate(int number) noexcept;
+
 /// An eventfd each read of which takes one.
 int make_event_count() noexcept;
 

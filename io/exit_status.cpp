@@ -1,0 +1,13 @@
+#include "exit_status.hpp"
+
+#include <cstring>
+
+namespace weir {
+
+std::string exit_status::to_string() const {
+  if (signal == 0) return fmt::format("exit code {}", code);
+  const char* const what = ::sigdescr_np(signal);  // strsignal() shares its memory between threads
+  return what ? fmt::format("signal {} ({})", signal, what) : fmt::format("signal {}", signal);
+}
+
+}  // namespace weir
