@@ -229,7 +229,7 @@ TEST_CASE("cancellation: each kind of operation at each moment, on the rings of 
   const watchdog dog;
   other_thread other;
   for (const test::kernel_version& version : test::older_kernels()) {
-    const test::pretended_kernel kernel(version.flags);
+    const test::pretended_kernel kernel(version.flags, ~0u, version.operations);
     for (const kind_of_operation& k : kinds_of_operations()) {
       if (k.simulable) continue;  // it does not come to a ring
       for (const unsigned workers : {1u, 4u}) {
