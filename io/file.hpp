@@ -11,6 +11,7 @@
 #include "operations/file_read.hpp"
 #include "operations/file_write.hpp"
 #include "operations/open.hpp"
+#include "operations/stat.hpp"
 #include "operations/sync.hpp"
 
 namespace weir {
@@ -85,6 +86,8 @@ class file {
   /// The same without what is not needed to read the data back, such as times (fdatasync).
   [[nodiscard]] auto sync_data() noexcept { return detail::sync_operation(handle_.get(), true); }
 
+  /// Completes with a file_status, also when the file has no name any more.
+  [[nodiscard]] auto status() noexcept { return detail::stat_operation(handle_.get()); }
   /// In bytes; 0 for what streams. Asks the kernel, on the spot.
   [[nodiscard]] std::uint64_t size() const;
   /// Where read_some and write_some go on; 0 for what streams and for files whose position the kernel keeps: adopted

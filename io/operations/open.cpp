@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 
+#include "../detail/path_name.hpp"
 #include "../detail/ring_entry_impl.hpp"
 #include "../detail/simulated_kernel.hpp"
 #include "../detail/system_calls.hpp"
@@ -44,8 +45,7 @@ open_operation::~open_operation() {
 }
 
 bool open_operation::ready(const await_context& context) noexcept {
-  // The kernel would take the part before a zero byte for the whole name.
-  if (flags_ < 0 || path_.find('\0') != std::string::npos) {
+  if (flags_ < 0 || is_cut_short(path_)) {
     set_result(-EINVAL);
     return true;
   }
@@ -63,11 +63,7 @@ int open_operation::attempt() noexcept {
 
 int open_operation::simulate(simulated_kernel& kernel) noexcept { return kernel.disk().open(path_, flags_); }
 
-std::string open_operation::object() const {
-  std::string shown = path_;
-  for (std::size_t at = 0; (at = shown.find('\0', at)) != std::string::npos; at += 2) shown.replace(at, 1, "\\0");
-  return shown;
-}
+std::string open_operation::object() const { return shown(path_); }
 
 failure open_operation::failed() {
   if (opened_ >= 0) {

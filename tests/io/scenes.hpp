@@ -86,11 +86,12 @@ std::unique_ptr<scene> make_scene() {
 
 /// All of them.
 std::span<const kind_of_operation> kinds_of_operations();
-/// Its parts: what comes to a reactor, or has always been there; streams and files; datagrams; tasks and scopes;
-/// channels; locks; limiters.
+/// Its parts: what comes to a reactor, or has always been there; streams and files; datagrams; names, and what else is
+/// done with files; tasks and scopes; channels; locks; limiters.
 std::span<const kind_of_operation> basic_kinds();
 std::span<const kind_of_operation> kinds_of_streams();
 std::span<const kind_of_operation> kinds_of_datagrams();
+std::span<const kind_of_operation> kinds_of_files();
 std::span<const kind_of_operation> kinds_of_tasks();
 std::span<const kind_of_operation> kinds_of_sync();
 std::span<const kind_of_operation> kinds_of_locks();
