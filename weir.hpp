@@ -2,6 +2,7 @@
 
 // All of weir. Each part can be included alone: <weir/runtime/task.hpp>, <weir/io/tcp.hpp>, ...
 
+#include "io/aligned_buffer.hpp"
 #include "io/buffered_reader.hpp"
 #include "io/buffered_writer.hpp"
 #include "io/copy.hpp"

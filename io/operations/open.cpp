@@ -32,6 +32,8 @@ int native(file_mode mode) noexcept {
   if (has(file_mode::create)) flags |= O_CREAT;
   if (has(file_mode::exclusive)) flags |= O_EXCL;
   if (has(file_mode::truncate)) flags |= O_TRUNC;
+  if (has(file_mode::direct)) flags |= O_DIRECT;
+  if (has(file_mode::synced)) flags |= O_DSYNC;
   return flags;
 }
 
@@ -82,6 +84,10 @@ failure open_operation::failed() {
   return failure_of(verb);
 }
 
-file open_operation::value() { return file::take(std::exchange(opened_, -1), std::move(path_), sequential_); }
+file open_operation::value() {
+  file made = file::take(std::exchange(opened_, -1), std::move(path_), sequential_);
+  if ((flags_ & O_DIRECT) != 0) made.handle_.get()->set_direct();
+  return made;
+}
 
 }  // namespace weir::detail

@@ -59,7 +59,75 @@ class asking_for_the_status final : public scene {
   temporary_file file_;
 };
 
+class reading_parts final : public scene {
+ public:
+  [[nodiscard]] completion completes() const override { return completion::by_itself; }
+  task<> open() override { file_ = co_await weir::file::open(file_path_.path()); }
+  task<bool> attempt(cancellation_token token) override {
+    auto r = co_await as_result(with_cancellation(token, file_.read_some(parts_)));
+    co_return completed(r);
+  }
+  task<> settle(bool completed) override {
+    expect(file_.position() == (completed ? 500 : 0), "the position has moved without the bytes");
+    if (completed) expect(is_pattern(into_), "it read something else");
+    co_return;
+  }
+
+ private:
+  temporary_file file_path_;
+  weir::file file_;
+  guarded_buffer into_{500};
+  const std::array<std::span<std::byte>, 2> parts_ = {into_.first(123), into_.last_from(123)};
+};
+
+class writing_parts final : public scene {
+ public:
+  [[nodiscard]] completion completes() const override { return completion::by_itself; }
+  task<> open() override {
+    fill_pattern(news_);
+    file_ = co_await weir::file::open(path_.path(), weir::file_mode::read_write);
+  }
+  task<bool> attempt(cancellation_token token) override {
+    auto r = co_await as_result(with_cancellation(token, file_.write_all(parts_)));
+    co_return completed(r);
+  }
+  task<> settle(bool completed) override {
+    const std::size_t written = file_.bytes_written();
+    expect(written == (completed ? news_.size() : 0), "bytes_written() is wrong");
+    expect(file_.position() == written, "the position is not where the bytes end");
+    co_return;
+  }
+
+ private:
+  temporary_file path_;
+  weir::file file_;
+  guarded_buffer news_{500};
+  const std::array<std::span<const std::byte>, 2> parts_ = {news_.first(123), news_.last_from(123)};
+};
+
+class setting_the_size final : public scene {
+ public:
+  [[nodiscard]] completion completes() const override { return completion::by_itself; }
+  task<> open() override { file_ = co_await weir::file::open(path_.path(), weir::file_mode::write); }
+  task<bool> attempt(cancellation_token token) override {
+    auto r = co_await as_result(with_cancellation(token, file_.set_size(10)));
+    co_return completed(r);
+  }
+  task<> settle(bool completed) override {
+    expect(file_.size() == (completed ? 10 : 1000), "the file has another size than it says");
+    co_return;
+  }
+
+ private:
+  temporary_file path_;
+  weir::file file_;
+};
+
 constexpr std::array kinds = {
+    kind_of_operation{"`file::read_at`, `read_some`", "file::read_some of parts", make_scene<reading_parts>},
+    kind_of_operation{"`file::write_all`, `write_all_at`", "file::write_all of parts", make_scene<writing_parts>},
+    kind_of_operation{"`file::set_size`, `allocate`, `deallocate`, `advise`, `set_permissions`", "file::set_size",
+                      make_scene<setting_the_size>},
     kind_of_operation{"`rename`, `link`, `unlink`, `make_directory` and the like", "rename", make_scene<renaming>},
     kind_of_operation{"`stat`, `file::status()`", "stat", make_scene<asking_for_the_status>},
 };
