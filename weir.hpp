@@ -14,6 +14,7 @@
 #include "io/path_operations.hpp"
 #include "io/poll.hpp"
 #include "io/read_exactly.hpp"
+#include "io/replace_file.hpp"
 #include "io/signal_set.hpp"
 #include "io/simulation.hpp"
 #include "io/simulation_options.hpp"

@@ -6,6 +6,7 @@
 #include <string>
 #include <utility>
 
+#include "../runtime/task.hpp"
 #include "detail/descriptor.hpp"
 #include "detail/file_access.hpp"
 #include "operations/file_control.hpp"
@@ -57,6 +58,11 @@ class file {
   static detail::open_operation open(std::string path, file_mode mode = file_mode::read, unsigned permissions = 0666) {
     return {std::move(path), mode, permissions};
   }
+
+  /// Completes with a new file for reading and writing that has no name, in the file system of `directory`: whatever
+  /// happens, nothing is left of it when it is closed. Cancelled: stops, and nothing is left. Allocates a frame,
+  /// recycled, beside what open() does.
+  static task<file> temporary(std::string directory = "/tmp");
 
   /// Completes with the number of bytes read at `offset`: what one call gives, 0 at the end of the file (or for an
   /// empty buffer). Leaves the position alone; any number at once. ESPIPE for what streams.
@@ -173,7 +179,7 @@ class file {
 
   file(detail::descriptor_handle handle, detail::file_access sequential) noexcept
       : handle_(std::move(handle)), sequential_(sequential) {}
-  static file take(int number, std::string path, detail::file_access sequential);
+  [[nodiscard]] static file take(int number, std::string path, detail::file_access sequential);
   [[nodiscard]] detail::file_access placed() const noexcept {
     return detail::is_stream(sequential_) ? detail::file_access::unplaced : detail::file_access::at_offset;
   }

@@ -64,6 +64,7 @@ int simulated_disk::refuse_as_file(const std::string& path) const {
 }
 
 int simulated_disk::open(const std::string& path, int flags) {
+  if ((flags & O_TMPFILE) == O_TMPFILE) return -EOPNOTSUPP;  // as on disks that know no file without a name
   if (const int refused = refuse_as_file(path); refused != 0) return refused;
   auto found = files_.find(path);
   if (found == files_.end()) {

@@ -42,6 +42,9 @@ int native(file_mode mode) noexcept {
 open_operation::open_operation(std::string path, file_mode mode, unsigned permissions) noexcept
     : io_awaitable(nullptr), path_(std::move(path)), flags_(native(mode)), permissions_(permissions) {}
 
+open_operation::open_operation(std::string path, int flags, unsigned permissions) noexcept
+    : io_awaitable(nullptr), path_(std::move(path)), flags_(flags | O_CLOEXEC), permissions_(permissions) {}
+
 open_operation::~open_operation() {
   if (opened_ >= 0) system_calls::close(opened_);
 }
@@ -85,6 +88,7 @@ failure open_operation::failed() {
 }
 
 file open_operation::value() {
+  if ((flags_ & O_TMPFILE) == O_TMPFILE) path_.insert(0, "a temporary file in ");
   file made = file::take(std::exchange(opened_, -1), std::move(path_), sequential_);
   if ((flags_ & O_DIRECT) != 0) made.handle_.get()->set_direct();
   return made;

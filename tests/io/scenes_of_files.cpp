@@ -2,10 +2,12 @@
 #include <unistd.h>
 
 #include <array>
+#include <filesystem>
 #include <string>
 
 #include <weir/io/file.hpp>
 #include <weir/io/path_operations.hpp>
+#include <weir/io/replace_file.hpp>
 
 #include "scene_parts.hpp"
 #include "scenes.hpp"
@@ -123,7 +125,38 @@ class setting_the_size final : public scene {
   weir::file file_;
 };
 
+class replacing_a_file final : public scene {
+ public:
+  [[nodiscard]] completion completes() const override { return completion::by_itself; }
+  task<bool> attempt(cancellation_token token) override {
+    auto r = co_await as_result(with_cancellation(token, weir::replace_file(file_.path(), news_, {.sync = false})));
+    co_return completed(r);
+  }
+  task<> settle(bool completed) override {
+    const auto size = static_cast<std::size_t>(completed ? 10 : 1000);
+    expect(std::filesystem::file_size(file_.path()) == size, "the other file has the name");
+    co_return;
+  }
+
+ private:
+  temporary_file file_;
+  guarded_buffer news_{10};
+};
+
+class making_a_temporary_file final : public scene {
+ public:
+  [[nodiscard]] completion completes() const override { return completion::by_itself; }
+  task<bool> attempt(cancellation_token token) override {
+    auto r = co_await as_result(with_cancellation(token, weir::file::temporary()));
+    if (!completed(r)) co_return false;
+    expect(r->size() == 0, "it is not empty");
+    co_return true;
+  }
+};
+
 constexpr std::array kinds = {
+    kind_of_operation{"`replace_file(path, bytes)`", "replace_file", make_scene<replacing_a_file>},
+    kind_of_operation{"`file::temporary(directory)`", "file::temporary", make_scene<making_a_temporary_file>},
     kind_of_operation{"`file::read_at`, `read_some`", "file::read_some of parts", make_scene<reading_parts>},
     kind_of_operation{"`file::write_all`, `write_all_at`", "file::write_all of parts", make_scene<writing_parts>},
     kind_of_operation{"`file::set_size`, `allocate`, `deallocate`, `advise`, `set_permissions`", "file::set_size",
