@@ -6,6 +6,7 @@
 #include "io/buffered_reader.hpp"
 #include "io/buffered_writer.hpp"
 #include "io/copy.hpp"
+#include "io/directory.hpp"
 #include "io/endpoint.hpp"
 #include "io/explore.hpp"
 #include "io/file.hpp"

@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <string>
 
+#include <weir/io/directory.hpp>
 #include <weir/io/file.hpp>
 #include <weir/io/path_operations.hpp>
 #include <weir/io/replace_file.hpp>
@@ -154,7 +155,28 @@ class making_a_temporary_file final : public scene {
   }
 };
 
+class listing_a_directory final : public scene {
+ public:
+  [[nodiscard]] completion completes() const override { return completion::by_itself; }
+  task<bool> attempt(cancellation_token token) override {
+    auto r = co_await as_result(with_cancellation(token, entries_.next()));
+    if (!completed(r)) co_return false;
+    expect(r->has_value(), "the directory is empty");
+    co_return true;
+  }
+  task<> settle(bool completed) override {
+    if (completed) co_return;
+    auto after = co_await entries_.next();
+    expect(!after, "the generator has not ended");
+  }
+
+ private:
+  weir::async_generator<weir::directory_entry> entries_ = weir::list_directory("/proc/self");
+};
+
 constexpr std::array kinds = {
+    kind_of_operation{"`list_directory(path).next()`, `walk_directory(path).next()`", "list_directory",
+                      make_scene<listing_a_directory>},
     kind_of_operation{"`replace_file(path, bytes)`", "replace_file", make_scene<replacing_a_file>},
     kind_of_operation{"`file::temporary(directory)`", "file::temporary", make_scene<making_a_temporary_file>},
     kind_of_operation{"`file::read_at`, `read_some`", "file::read_some of parts", make_scene<reading_parts>},
