@@ -23,6 +23,7 @@
 #include "io/tcp.hpp"
 #include "io/udp.hpp"
 #include "io/until_signal.hpp"
+#include "io/watch_path.hpp"
 #include "io/write_all.hpp"
 #include "patterns/actor.hpp"
 #include "patterns/autoscaler.hpp"

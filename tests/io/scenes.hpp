@@ -77,6 +77,7 @@ struct kind_of_operation {
   const char* name;
   std::unique_ptr<scene> (*make)();
   bool simulable = false;  // it needs nothing that is not there in a simulation
+  bool slow = false;       // the kernel takes milliseconds for it: tried at each moment, but less often
 };
 
 template <class Scene, auto... arguments>

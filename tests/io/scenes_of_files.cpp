@@ -9,6 +9,7 @@
 #include <weir/io/file.hpp>
 #include <weir/io/path_operations.hpp>
 #include <weir/io/replace_file.hpp>
+#include <weir/io/watch_path.hpp>
 
 #include "scene_parts.hpp"
 #include "scenes.hpp"
@@ -174,7 +175,43 @@ class listing_a_directory final : public scene {
   weir::async_generator<weir::directory_entry> entries_ = weir::list_directory("/proc/self");
 };
 
+class beginning_to_watch final : public scene {
+ public:
+  [[nodiscard]] completion completes() const override { return completion::by_itself; }
+  task<bool> attempt(cancellation_token token) override {
+    auto r = co_await as_result(with_cancellation(token, weir::watch_path(file_.path())));
+    co_return completed(r);
+  }
+
+ private:
+  temporary_file file_;
+};
+
+class waiting_for_a_change final : public scene {
+ public:
+  task<> open() override { events_ = co_await weir::watch_path(file_.path(), weir::path_change::attributes); }
+  task<bool> attempt(cancellation_token token) override {
+    auto r = co_await as_result(with_cancellation(token, events_.next()));
+    if (!completed(r)) co_return false;
+    expect(r->has_value() && (*r)->change == weir::path_change::attributes, "something else has happened");
+    co_return true;
+  }
+  void trigger() override { ::chmod(file_.path().c_str(), 0640); }
+  task<> settle(bool completed) override {
+    if (completed) co_return;
+    auto after = co_await events_.next();
+    expect(!after, "the generator has not ended");
+  }
+
+ private:
+  temporary_file file_;
+  weir::async_generator<weir::path_event> events_;
+};
+
 constexpr std::array kinds = {
+    kind_of_operation{"`watch_path(path)`", "watch_path", make_scene<beginning_to_watch>, false, true},
+    kind_of_operation{"`next()` of what `watch_path` gives", "watch_path, next", make_scene<waiting_for_a_change>,
+                      false, true},
     kind_of_operation{"`list_directory(path).next()`, `walk_directory(path).next()`", "list_directory",
                       make_scene<listing_a_directory>},
     kind_of_operation{"`replace_file(path, bytes)`", "replace_file", make_scene<replacing_a_file>},
