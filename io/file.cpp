@@ -9,8 +9,8 @@
 
 #include "../runtime/as_result.hpp"
 #include "../runtime/shielded.hpp"
+#include "detail/path_name.hpp"
 #include "detail/system_calls.hpp"
-#include "detail/unique_name.hpp"
 #include "path_operations.hpp"
 
 namespace weir {

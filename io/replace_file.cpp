@@ -11,7 +11,7 @@
 #include "../runtime/as_result.hpp"
 #include "../runtime/shielded.hpp"
 #include "../runtime/with_cleanup.hpp"
-#include "detail/unique_name.hpp"
+#include "detail/path_name.hpp"
 #include "file.hpp"
 #include "path_operations.hpp"
 
@@ -56,7 +56,8 @@ task<> take_its_place(replacement& r, bool sync) {
 
 task<> replace(replacement& r, std::span<const std::byte> bytes, replace_options options) {
   const std::optional<unsigned> permissions = co_await wanted_permissions(r.path, options.permissions);
-  file made = co_await open_beside(r, permissions ? 0600 : 0666);
+  const unsigned at_first = permissions ? 0600 : 0666;
+  file made = co_await open_beside(r, at_first);
   if (permissions) co_await made.set_permissions(*permissions);
   co_await made.write_all(bytes);
   if (options.sync) co_await made.sync();

@@ -66,7 +66,8 @@ TEST_CASE("file control: permissions and advice") {
     const weir::file_status status = co_await file.status();
     CHECK(status.permissions == 0466);
     co_await file.advise(0, 0, weir::file_advice::sequential);
-    co_await file.advise(0, std::uint64_t{1} << 40, weir::file_advice::dont_need);
+    constexpr std::uint64_t beyond_32_bits = 1ull << 40;
+    co_await file.advise(0, beyond_32_bits, weir::file_advice::dont_need);
     const auto unwritable = co_await as_result(file.set_size(0));
     CHECK(sentence_of(unwritable) == "set_size " + path + ": Invalid argument");
     file.close();
