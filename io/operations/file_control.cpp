@@ -9,20 +9,19 @@
 
 #include "../detail/ring_entry_impl.hpp"
 #include "../detail/simulated_kernel.hpp"
+#include "../detail/system_calls.hpp"
 
 namespace weir::detail {
 
 namespace {
 
 constexpr std::uint8_t op_ftruncate = 55;  // Linux 6.9; Debian 12's headers do not know it
-constexpr std::uint64_t most = std::numeric_limits<std::int64_t>::max();
-
-int outcome(int result) noexcept { return result < 0 ? -errno : result; }
+constexpr std::uint64_t largest_offset = std::numeric_limits<std::int64_t>::max();
 
 }  // namespace
 
 bool file_control_operation::ready(const await_context& context) noexcept {
-  if (offset_ > most || length_ > most - offset_) {
+  if (offset_ > largest_offset || length_ > largest_offset - offset_) {
     set_result(-EINVAL);
     return true;
   }
@@ -99,11 +98,11 @@ int file_control_operation::attempt() noexcept {
   switch (what_) {
     case file_control::allocate:
     case file_control::deallocate:
-      return outcome(::fallocate(fd(), mode(), offset, length));
+      return system_calls::outcome(::fallocate(fd(), mode(), offset, length));
     case file_control::set_size:
-      return outcome(::ftruncate(fd(), offset));
+      return system_calls::outcome(::ftruncate(fd(), offset));
     case file_control::set_permissions:
-      return outcome(::fchmod(fd(), static_cast<mode_t>(offset_)));
+      return system_calls::outcome(::fchmod(fd(), static_cast<mode_t>(offset_)));
     case file_control::advise:
       return -::posix_fadvise(fd(), offset, length, native_advice());
   }

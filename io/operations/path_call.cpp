@@ -11,12 +11,11 @@
 #include "../detail/path_name.hpp"
 #include "../detail/ring_entry_impl.hpp"
 #include "../detail/simulated_kernel.hpp"
+#include "../detail/system_calls.hpp"
 
 namespace weir::detail {
 
 namespace {
-
-int outcome(int result) noexcept { return result < 0 ? -errno : result; }
 
 unsigned rename_flags(path_call call) noexcept {
   if (call == path_call::rename_new) return RENAME_NOREPLACE;
@@ -26,7 +25,7 @@ unsigned rename_flags(path_call call) noexcept {
 int sync_directory(const char* path) noexcept {
   const int number = ::open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (number < 0) return -errno;
-  const int result = outcome(::fsync(number));
+  const int result = system_calls::outcome(::fsync(number));
   static_cast<void>(::close(number));
   return result;
 }
@@ -136,17 +135,18 @@ int path_operation::attempt() noexcept {
     case path_call::rename:
     case path_call::rename_new:
     case path_call::exchange:
-      return outcome(::renameat2(AT_FDCWD, path().c_str(), AT_FDCWD, second().c_str(), rename_flags(call_)));
+      return system_calls::outcome(
+          ::renameat2(AT_FDCWD, path().c_str(), AT_FDCWD, second().c_str(), rename_flags(call_)));
     case path_call::link:
-      return outcome(::link(path().c_str(), second().c_str()));
+      return system_calls::outcome(::link(path().c_str(), second().c_str()));
     case path_call::symlink:
-      return outcome(::symlink(path().c_str(), second().c_str()));
+      return system_calls::outcome(::symlink(path().c_str(), second().c_str()));
     case path_call::unlink:
-      return outcome(::unlink(path().c_str()));
+      return system_calls::outcome(::unlink(path().c_str()));
     case path_call::remove_directory:
-      return outcome(::rmdir(path().c_str()));
+      return system_calls::outcome(::rmdir(path().c_str()));
     case path_call::make_directory:
-      return outcome(::mkdir(path().c_str(), permissions_));
+      return system_calls::outcome(::mkdir(path().c_str(), permissions_));
     case path_call::sync_directory:
       return sync_directory(path().c_str());
   }

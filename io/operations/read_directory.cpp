@@ -31,7 +31,7 @@ T load(const std::byte* from) noexcept {
 std::size_t size_of(const std::byte* record) noexcept { return load<std::uint16_t>(record + size_at); }
 const char* name_of(const std::byte* record) noexcept { return reinterpret_cast<const char*>(record + name_at); }
 
-file_type type_of(std::uint8_t native) noexcept {
+file_type type_of_entry(std::uint8_t native) noexcept {
   switch (native) {
     case DT_REG:
       return file_type::regular;
@@ -64,7 +64,7 @@ std::optional<directory_stream::entry> directory_stream::next() noexcept {
     at_ += size_of(record);
     const std::string_view name = name_of(record);
     if (name != "." && name != "..") {
-      return entry{name, type_of(load<std::uint8_t>(record + type_at)), load<std::uint64_t>(record)};
+      return entry{name, type_of_entry(load<std::uint8_t>(record + type_at)), load<std::uint64_t>(record)};
     }
   }
   return std::nullopt;

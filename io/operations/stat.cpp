@@ -15,7 +15,7 @@ namespace weir::detail {
 
 namespace {
 
-file_type type_of(unsigned mode) noexcept {
+file_type type_of_mode(unsigned mode) noexcept {
   switch (mode & S_IFMT) {
     case S_IFREG:
       return file_type::regular;
@@ -40,7 +40,7 @@ file_status::time time_of(const struct statx_timestamp& stamp) noexcept {
   return file_status::time(std::chrono::seconds(stamp.tv_sec) + std::chrono::nanoseconds(stamp.tv_nsec));
 }
 
-constexpr unsigned wanted = STATX_BASIC_STATS | STATX_BTIME;
+constexpr unsigned wanted_fields = STATX_BASIC_STATS | STATX_BTIME;
 
 }  // namespace
 
@@ -54,13 +54,14 @@ int stat_operation::flags() const noexcept {
 int stat_operation::base() const noexcept { return is_of_open_file() ? fd() : AT_FDCWD; }
 
 void stat_operation::prepare(ring_entry& entry) noexcept {
-  io_uring_prep_statx(raw(entry), base(), path().c_str(), flags(), wanted,
+  io_uring_prep_statx(raw(entry), base(), path().c_str(), flags(), wanted_fields,
                       reinterpret_cast<struct statx*>(answer_.data()));
 }
 
 int stat_operation::attempt() noexcept {
   static_assert(sizeof(struct statx) == sizeof answer_ && alignof(struct statx) <= 8);
-  const int result = ::statx(base(), path().c_str(), flags(), wanted, reinterpret_cast<struct statx*>(answer_.data()));
+  const int result =
+      ::statx(base(), path().c_str(), flags(), wanted_fields, reinterpret_cast<struct statx*>(answer_.data()));
   return result < 0 ? -errno : result;
 }
 
@@ -84,7 +85,7 @@ file_status stat_operation::value() const noexcept {
   struct statx answer{};
   std::memcpy(&answer, answer_.data(), sizeof answer);
   file_status told;
-  told.type = type_of(answer.stx_mode);
+  told.type = type_of_mode(answer.stx_mode);
   told.permissions = answer.stx_mode & 07777u;
   told.size = answer.stx_size;
   told.allocated = answer.stx_blocks * 512;
