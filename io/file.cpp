@@ -1,11 +1,17 @@
 #include "file.hpp"
 
+#include <fcntl.h>
 #include <fmt/format.h>
+
 #include <cerrno>
 #include <limits>
 #include <system_error>
 
+#include "../runtime/as_result.hpp"
+#include "../runtime/shielded.hpp"
+#include "detail/path_name.hpp"
 #include "detail/system_calls.hpp"
+#include "path_operations.hpp"
 
 namespace weir {
 
@@ -28,6 +34,21 @@ file file::adopt(int number, std::string name) {
       detail::classify(number, detail::file_access::kernel_position, detail::file_access::shared_stream, sequential);
   if (wrong != 0) fail(-wrong, "adopt", name.empty() ? fmt::format("fd {}", number) : name);
   return take(number, std::move(name), sequential);
+}
+
+task<file> file::temporary(std::string directory) {
+  constexpr unsigned only_ours = 0600;
+  result<file> nameless = co_await as_result(detail::open_operation(directory, O_TMPFILE | O_RDWR, only_ours));
+  if (nameless.error() != std::errc::operation_not_supported) co_return std::move(nameless).value();
+  // A file system that knows only files with names.
+  for (;;) {
+    const std::string name = detail::unique_name_in(directory);
+    result<file> named = co_await as_result(open(name, file_mode::read_write | file_mode::exclusive, only_ours));
+    if (named.error() == std::errc::file_exists) continue;
+    file made = std::move(named).value();
+    co_await shielded(unlink(name));
+    co_return made;
+  }
 }
 
 std::uint64_t file::size() const {

@@ -6,11 +6,15 @@
 #include <string>
 #include <utility>
 
+#include "../runtime/task.hpp"
 #include "detail/descriptor.hpp"
 #include "detail/file_access.hpp"
+#include "operations/file_control.hpp"
+#include "operations/file_parts.hpp"
 #include "operations/file_read.hpp"
 #include "operations/file_write.hpp"
 #include "operations/open.hpp"
+#include "operations/stat.hpp"
 #include "operations/sync.hpp"
 
 namespace weir {
@@ -27,6 +31,8 @@ enum class file_mode : std::uint8_t {
   create = 8,               ///< make it when it does not exist
   truncate = 16,            ///< make it empty; only with write
   exclusive = 32 | create,  ///< fail with EEXIST when it exists
+  direct = 64,              ///< past the kernel's cache: buffers, sizes and offsets as for an aligned_buffer
+  synced = 128,             ///< a write completes when it is on the device, as if sync_data() came after each
 };
 
 constexpr file_mode operator|(file_mode a, file_mode b) noexcept {
@@ -56,6 +62,11 @@ class file {
     return {std::move(path), mode, permissions};
   }
 
+  /// Completes with a new file for reading and writing that has no name, in the file system of `directory`: whatever
+  /// happens, nothing is left of it when it is closed. Cancelled: stops, and nothing is left. Allocates a frame,
+  /// recycled, beside what open() does.
+  static task<file> temporary(std::string directory = "/tmp");
+
   /// Completes with the number of bytes read at `offset`: what one call gives, 0 at the end of the file (or for an
   /// empty buffer). Leaves the position alone; any number at once. ESPIPE for what streams.
   [[nodiscard]] auto read_at(std::span<std::byte> into, std::uint64_t offset) noexcept {
@@ -82,12 +93,61 @@ class file {
     return detail::file_write_all_operation(handle_.get(), sequential_, from, 0);
   }
 
+  /// The same for several buffers, the first first, as if they were one: one call takes up to 16 of them. The list,
+  /// too, must live until the operation has ended.
+  [[nodiscard]] auto read_at(std::span<const std::span<std::byte>> into, std::uint64_t offset) noexcept {
+    return detail::file_parts_operation<std::byte>(handle_.get(), placed(), into, offset);
+  }
+  [[nodiscard]] auto write_at(std::span<const std::span<const std::byte>> from, std::uint64_t offset) noexcept {
+    return detail::file_parts_operation<const std::byte>(handle_.get(), placed(), from, offset);
+  }
+  [[nodiscard]] auto read_some(std::span<const std::span<std::byte>> into) noexcept {
+    return detail::file_parts_operation<std::byte>(handle_.get(), sequential_, into, 0);
+  }
+  [[nodiscard]] auto write_some(std::span<const std::span<const std::byte>> from) noexcept {
+    return detail::file_parts_operation<const std::byte>(handle_.get(), sequential_, from, 0);
+  }
+  [[nodiscard]] auto write_all(std::span<const std::span<const std::byte>> from) noexcept {
+    return detail::file_write_all_parts_operation(handle_.get(), sequential_, from, 0);
+  }
+  /// Writes all of `from` at `offset`. Leaves the position alone; how much went when it failed is not told.
+  [[nodiscard]] auto write_all_at(std::span<const std::byte> from, std::uint64_t offset) noexcept {
+    return detail::file_write_all_operation(handle_.get(), placed(), from, offset);
+  }
+  [[nodiscard]] auto write_all_at(std::span<const std::span<const std::byte>> from, std::uint64_t offset) noexcept {
+    return detail::file_write_all_parts_operation(handle_.get(), placed(), from, offset);
+  }
+
   /// Completes when what was written before is on the device, with all that describes the file (fsync). Writes that are
   /// still in flight are not waited for. Once begun it is not cancelled.
   [[nodiscard]] auto sync() noexcept { return detail::sync_operation(handle_.get(), false); }
   /// The same without what is not needed to read the data back, such as times (fdatasync).
   [[nodiscard]] auto sync_data() noexcept { return detail::sync_operation(handle_.get(), true); }
 
+  /// Cuts the file off at `bytes`, or extends it by a hole. Once begun these are not cancelled.
+  [[nodiscard]] auto set_size(std::uint64_t bytes) noexcept {
+    return detail::file_control_operation(handle_.get(), detail::file_control::set_size, bytes);
+  }
+  /// Takes room on the device for this part of the file, which grows if it is shorter: writes there do not fail with
+  /// ENOSPC any more. EOPNOTSUPP where the file system cannot.
+  [[nodiscard]] auto allocate(std::uint64_t offset, std::uint64_t bytes) noexcept {
+    return detail::file_control_operation(handle_.get(), detail::file_control::allocate, offset, bytes);
+  }
+  /// Gives the room back: the part reads as zeros, the size stays. EOPNOTSUPP where the file system cannot.
+  [[nodiscard]] auto deallocate(std::uint64_t offset, std::uint64_t bytes) noexcept {
+    return detail::file_control_operation(handle_.get(), detail::file_control::deallocate, offset, bytes);
+  }
+  /// Tells the kernel how a part will be used; 0 bytes: from the offset to the end.
+  [[nodiscard]] auto advise(std::uint64_t offset, std::uint64_t bytes, file_advice advice) noexcept {
+    return detail::file_control_operation(handle_.get(), detail::file_control::advise, offset, bytes, advice);
+  }
+  /// The lower twelve bits, whatever the umask.
+  [[nodiscard]] auto set_permissions(unsigned permissions) noexcept {
+    return detail::file_control_operation(handle_.get(), detail::file_control::set_permissions, permissions & 07777u);
+  }
+
+  /// Completes with a file_status, also when the file has no name any more.
+  [[nodiscard]] auto status() noexcept { return detail::stat_operation(handle_.get()); }
   /// In bytes; 0 for what streams. Asks the kernel, on the spot.
   [[nodiscard]] std::uint64_t size() const;
   /// Where read_some and write_some go on; 0 for what streams and for files whose position the kernel keeps: adopted
@@ -124,7 +184,7 @@ class file {
 
   file(detail::descriptor_handle handle, detail::file_access sequential) noexcept
       : handle_(std::move(handle)), sequential_(sequential) {}
-  static file take(int number, std::string path, detail::file_access sequential);
+  [[nodiscard]] static file take(int number, std::string path, detail::file_access sequential);
   [[nodiscard]] detail::file_access placed() const noexcept {
     return detail::is_stream(sequential_) ? detail::file_access::unplaced : detail::file_access::at_offset;
   }

@@ -43,7 +43,7 @@ struct simulated_files {
   duration jitter = std::chrono::microseconds(100);
   /// Of each read and write: that it moves less than it could.
   double partial = 0;
-  /// Of each read, write and sync: that it fails with EIO.
+  /// Of each read, write, sync and change of a name or a size: that it fails with EIO.
   double error = 0;
   /// Bytes that all files together may hold. A write beyond them writes what fits, or fails with ENOSPC.
   std::uint64_t capacity = std::numeric_limits<std::uint64_t>::max();

@@ -68,6 +68,9 @@ class descriptor final : private message {
   void set_bytes_written(std::size_t bytes) noexcept { bytes_written_ = bytes; }
   /// Of files: where the next sequential operation goes. A reader and a writer may move it on different threads.
   [[nodiscard]] std::atomic<std::uint64_t>& position() noexcept { return named_->position; }
+  /// Of files: whether they are open for direct I/O. Set before any operation.
+  [[nodiscard]] bool is_direct() const noexcept { return named_->direct; }
+  void set_direct() noexcept { named_->direct = true; }
 
  private:
   /// What only those have that are no connections: there are many connections, and few others.
@@ -75,6 +78,7 @@ class descriptor final : private message {
     explicit named(std::string its_name) noexcept : name(std::move(its_name)) {}
     const std::string name;  // empty: the number says what it is
     std::atomic<std::uint64_t> position{0};
+    bool direct = false;
   };
   /// What it is, and which member of the union says so.
   enum class identity : std::uint8_t { peer, named_socket, file };

@@ -57,6 +57,11 @@ class io_leaf : public leaf, public io_operation, public list_hook {
   [[nodiscard]] virtual blocking_step* blocking() noexcept { return nullptr; }
   /// For those that need `foreign`.
   [[nodiscard]] virtual foreign_watch* foreign() noexcept { return nullptr; }
+  /// For those that ask_probe(): the ring's opcode. A kernel that does not know it leaves the operation to the offload
+  /// pool, as an operation whose opcode is in_no_ring is everywhere.
+  [[nodiscard]] virtual std::uint8_t ring_opcode() const noexcept { return in_no_ring; }
+  static constexpr std::uint8_t in_no_ring = 0xff;
+  [[nodiscard]] bool asks_probe() const noexcept { return asks_probe_; }
   [[nodiscard]] virtual io_use use() const noexcept = 0;
   /// Whether an attempt that moved `result` bytes has seen the last of what was ready: true only where less than was
   /// asked for proves that, as on TCP streams (see descriptor).
@@ -83,15 +88,18 @@ class io_leaf : public leaf, public io_operation, public list_hook {
     waiting_for_entry,  // ring: there was no entry for it
     submitted,          // ring: the kernel has it
     waiting,            // readiness: for its descriptor
-    offloaded,          // readiness: in the pool
-    completing,         // readiness: result() is to be delivered
+    offloaded,          // in the pool
+    completing,         // result() is to be delivered
   };
 
  protected:
   explicit io_leaf(descriptor* target) noexcept : descriptor_(target) {}
   io_leaf(const io_leaf& other) noexcept
-      : leaf(other), io_operation(other), list_hook(), descriptor_(other.descriptor_) {}
+      : leaf(other), io_operation(other), list_hook(), descriptor_(other.descriptor_), asks_probe_(other.asks_probe_) {}
   ~io_leaf() = default;
+
+  /// For blocking operations that not every kernel with a ring has there.
+  void ask_probe() noexcept { asks_probe_ = true; }
 
   /// The two steps of every I/O operation; `result_` holds the outcome when they have completed.
   bool try_io(const await_context& context) noexcept { return try_in(*context.env); }
@@ -164,6 +172,7 @@ class io_leaf : public leaf, public io_operation, public list_hook {
   bool entered_ : 1 = false;  // it is among its descriptor's operations
   bool empty_ : 1 = false;    // there is nothing to do
   bool as_case_ : 1 = false;  // start_as_case() was called, and it has not ended
+  bool asks_probe_ : 1 = false;
   int result_ = 0;
 };
 

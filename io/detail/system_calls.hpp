@@ -11,6 +11,9 @@
 /// one place. Each returns what the call returns, or -errno.
 namespace weir::detail::system_calls {
 
+/// What a call has returned, as these give it.
+int outcome(int result) noexcept;
+
 /// A TCP socket, non-blocking for the sake of the readiness form; the ring does not mind.
 int make_stream_socket(bool v6) noexcept;
 /// A UDP socket. There is none in a simulation: -ENOTSUP.

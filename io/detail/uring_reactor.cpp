@@ -191,7 +191,21 @@ int uring_reactor::set_up(unsigned entries, unsigned flags) noexcept {
   static_cast<void>(io_uring_ring_dontfork(&ring_));
   std::array<unsigned, 2> most_threads = {4, 64};  // bounded (files), unbounded (the rest) kernel workers
   static_cast<void>(io_uring_register_iowq_max_workers(&ring_, most_threads.data()));
+  learn_operations();
   return 0;
+}
+
+// Where the kernel does not tell, the pool takes all that need not be known.
+void uring_reactor::learn_operations() noexcept {
+  known_.reset();
+  io_uring_probe* const probe = io_uring_get_probe_ring(&ring_);
+  if (!probe) return;
+  for (unsigned i = 0; i < probe->ops_len; ++i) {
+    const io_uring_probe_op& one = probe->ops[i];
+    known_[one.op] = (one.flags & IO_URING_OP_SUPPORTED) != 0;
+  }
+  known_[io_leaf::in_no_ring] = false;
+  io_uring_free_probe(probe);
 }
 
 // Some sandboxes allow the set-up and deny its use: one empty operation with a bounded wait tells.
@@ -269,6 +283,10 @@ void uring_reactor::submit(io_operation& operation) noexcept {
   op.cancel_submitted = false;
   ++in_flight_;
   counters_.started.add();
+  if (!knows(op)) {
+    submit_blocking(op);
+    return;
+  }
   if (!waiting_.head) {
     if (io_uring_sqe* entry = next_entry()) {
       put(op, *entry);
@@ -280,13 +298,25 @@ void uring_reactor::submit(io_operation& operation) noexcept {
   waiting_.push(op);
 }
 
+void uring_reactor::submit_blocking(io_leaf& op) noexcept {
+  op.where = io_leaf::place::offloaded;
+  if (!op.blocking()->begin(*this)) complete_later(op, -EAGAIN);
+}
+
+void uring_reactor::came_back(io_leaf& op, int result) noexcept { complete(op, result, 0); }
+
 void uring_reactor::cancel(io_operation& operation) noexcept {
   auto& op = static_cast<io_leaf&>(operation);
-  if (op.where == io_leaf::place::nowhere || op.cancel_submitted) return;
+  const bool has_result = op.where == io_leaf::place::nowhere || op.where == io_leaf::place::completing;
+  if (has_result || op.cancel_submitted) return;
   op.cancel_submitted = true;
+  if (op.where == io_leaf::place::offloaded) {
+    if (op.blocking()->withdraw()) complete_later(op, -ECANCELED);
+    return;
+  }
   if (op.where == io_leaf::place::waiting_for_entry) {
     waiting_.remove(op);
-    withdrawn_.push(op);
+    complete_later(op, -ECANCELED);
     return;
   }
   if (io_uring_sqe* entry = next_entry()) {
@@ -347,6 +377,10 @@ void uring_reactor::handle(std::uint64_t user_data, int result, std::uint32_t fl
   }
   auto& op = static_cast<io_leaf&>(*reinterpret_cast<io_operation*>(user_data));  // NOLINT(performance-no-int-to-ptr)
   if (op.cancel_submitted && uncancelled_.head) uncancelled_.remove(op);
+  complete(op, result, flags);
+}
+
+void uring_reactor::complete(io_leaf& op, int result, std::uint32_t flags) noexcept {
   op.where = io_leaf::place::nowhere;
   --in_flight_;
   counters_.completed.add();
@@ -376,15 +410,16 @@ void uring_reactor::reap() noexcept {
   if (!wake_armed_) arm_wake();
 }
 
-void uring_reactor::complete_withdrawn() noexcept {
-  // Those withdrawn by what completes here wait for the next turn.
-  leaf_queue now = std::exchange(withdrawn_, {});
-  while (io_leaf* op = now.pop()) {
-    op->where = io_leaf::place::nowhere;
-    --in_flight_;
-    counters_.completed.add();
-    op->completed(-ECANCELED, 0);
-  }
+void uring_reactor::complete_later(io_leaf& op, int result) noexcept {
+  op.where = io_leaf::place::completing;
+  op.set_result(result);
+  completed_.push(op);
+}
+
+void uring_reactor::deliver_completions() noexcept {
+  // Those that come by what completes here wait for the next turn.
+  leaf_queue now = std::exchange(completed_, {});
+  while (io_leaf* op = now.pop()) complete(*op, op->result(), 0);
 }
 
 void uring_reactor::flush_and_reap(unsigned wanted, const __kernel_timespec* timeout) noexcept {
@@ -404,13 +439,13 @@ void uring_reactor::flush_and_reap(unsigned wanted, const __kernel_timespec* tim
     static_cast<void>(enter(wanted, timeout));
   }
   reap();
-  if (withdrawn_.head) complete_withdrawn();
+  if (completed_.head) deliver_completions();
 }
 
 void uring_reactor::poll() noexcept { flush_and_reap(0, nullptr); }
 
 void uring_reactor::wait(time_point deadline) noexcept {
-  if (withdrawn_.head) {
+  if (completed_.head) {
     poll();
     return;
   }

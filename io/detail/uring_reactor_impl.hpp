@@ -2,24 +2,24 @@
 
 #include <liburing.h>
 
-#include <array>
+#include <bitset>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <string>
 
 #include "../../runtime/detail/reactor.hpp"
-#include "io_operation.hpp"
+#include "blocking_step.hpp"
 
 namespace weir::detail {
 
 /// I/O over io_uring. Operations are queued in the submission ring and handed in together with the wait for
 /// completions, in one io_uring_enter. The ring is used by its own thread only; wake() writes to an eventfd that the
-/// ring reads.
+/// ring reads. Operations that this kernel's ring does not know go to the offload pool.
 ///
 /// The submission ring is filled here rather than through liburing's helpers, so that an error of enter never makes the
 /// two disagree about what was taken: what is pending is always our tail less the kernel's head.
-class uring_reactor final : public reactor {
+class uring_reactor final : public reactor, private blocking_host {
  public:
   /// Null when the kernel refuses io_uring; `why_not` then names the barrier. Throws std::system_error for errors that
   /// another backend would meet as well (no descriptors left).
@@ -50,7 +50,11 @@ class uring_reactor final : public reactor {
   int set_up(unsigned entries, unsigned flags) noexcept;
   [[nodiscard]] int try_out() noexcept;
   void arm_wake() noexcept;
+  void learn_operations() noexcept;
 
+  [[nodiscard]] bool knows(const io_leaf& op) const noexcept { return !op.asks_probe() || known_[op.ring_opcode()]; }
+  void submit_blocking(io_leaf& op) noexcept;
+  void came_back(io_leaf& op, int result) noexcept override;
   io_uring_sqe* next_entry() noexcept;
   void put(io_leaf& op, io_uring_sqe& entry) noexcept;
   void put_cancel(io_leaf& op, io_uring_sqe& entry) noexcept;
@@ -60,7 +64,10 @@ class uring_reactor final : public reactor {
   int enter(unsigned wanted, const __kernel_timespec* timeout) noexcept;
   void reap() noexcept;
   void handle(std::uint64_t user_data, int result, std::uint32_t flags) noexcept;
-  void complete_withdrawn() noexcept;
+  /// At the next turn.
+  void complete_later(io_leaf& op, int result) noexcept;
+  void deliver_completions() noexcept;
+  void complete(io_leaf& op, int result, std::uint32_t flags) noexcept;
   void flush_and_reap(unsigned wanted, const __kernel_timespec* timeout) noexcept;
 
   io_uring ring_{};
@@ -76,7 +83,8 @@ class uring_reactor final : public reactor {
   std::size_t in_flight_ = 0;
   leaf_queue waiting_;      // operations for which there was no entry
   leaf_queue uncancelled_;  // submitted operations for whose cancel there was no entry
-  leaf_queue withdrawn_;    // cancelled before they got an entry: to be completed at the next turn
+  leaf_queue completed_;    // without the ring: to be completed at the next turn
+  std::bitset<256> known_;  // by opcode: the operations of the ring
 };
 
 }  // namespace weir::detail

@@ -1,7 +1,9 @@
 #include "file_read.hpp"
 
+#include <cerrno>
 #include <limits>
 
+#include "../detail/direct_access.hpp"
 #include "../detail/ring_entry_impl.hpp"
 #include "../detail/simulated_kernel.hpp"
 
@@ -14,7 +16,13 @@ bool file_read_operation::ready(const await_context& context) noexcept {
     set_result(how_ == file_access::unplaced ? -ESPIPE : -EINVAL);
     return true;
   }
+  direct_ = target() && target()->is_direct();
   return try_io(context);
+}
+
+failure file_read_operation::failed() const {
+  if (result() != -EINVAL || !direct_) return result() >= 0 ? failure() : failure_of(verb);
+  return direct_failure(verb, object(), into_.data(), into_.size(), offset_);
 }
 
 void file_read_operation::prepare(ring_entry& entry) noexcept {

@@ -19,6 +19,7 @@ class [[nodiscard]] file_read_operation final
   ~file_read_operation() = default;
 
   bool ready(const await_context& context) noexcept;
+  [[nodiscard]] failure failed() const;
   std::size_t value() const noexcept { return static_cast<std::size_t>(result()); }
 
  private:
@@ -34,6 +35,7 @@ class [[nodiscard]] file_read_operation final
   std::span<std::byte> into_;
   std::uint64_t offset_;
   file_access how_;
+  bool direct_ = false;
 };
 
 }  // namespace weir::detail

@@ -2,8 +2,10 @@
 
 #include <fmt/format.h>
 
+#include <cerrno>
 #include <limits>
 
+#include "../detail/direct_access.hpp"
 #include "../detail/ring_entry_impl.hpp"
 #include "../detail/simulated_kernel.hpp"
 
@@ -16,6 +18,7 @@ bool file_write_core::begin_write(const await_context& context) noexcept {
     set_result(how_ == file_access::unplaced ? -ESPIPE : -EINVAL);
     return true;
   }
+  direct_ = target() && target()->is_direct();
   return try_io(context);
 }
 
@@ -52,8 +55,14 @@ bool file_write_core::note(int result) noexcept {
   return moved != 0 && done_ < from_.size();
 }
 
+failure file_write_core::failure_of_write(const char* verb) const {
+  if (result() != -EINVAL || !direct_) return result() >= 0 ? failure() : failure_of(verb);
+  const std::span<const std::byte> rest = from_.subspan(done_);
+  return direct_failure(verb, object(), rest.data(), rest.size(), offset_ + done_);
+}
+
 failure file_write_all_operation::failed() const {
-  if (result() < 0) return failure_of(verb);
+  if (result() < 0) return failure_of_write(verb);
   if (done() == size()) return {};
   return {std::make_error_code(std::errc::io_error),
           fmt::format("write_all {} after {} of {} bytes", object(), done(), size())};

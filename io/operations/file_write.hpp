@@ -18,6 +18,7 @@ class file_write_core : public blocking_io_leaf {
 
   bool begin_write(const await_context& context) noexcept;
   bool note(int result) noexcept;
+  [[nodiscard]] failure failure_of_write(const char* verb) const;
   [[nodiscard]] std::size_t done() const noexcept { return done_; }
   [[nodiscard]] std::size_t size() const noexcept { return from_.size(); }
 
@@ -34,6 +35,7 @@ class file_write_core : public blocking_io_leaf {
   std::uint64_t offset_;
   std::size_t done_ = 0;
   file_access how_;
+  bool direct_ = false;
 };
 
 /// Writes to a file what one call takes: at an offset, or sequentially.
@@ -48,6 +50,7 @@ class [[nodiscard]] file_write_operation final
 
   bool ready(const await_context& context) noexcept { return begin_write(context); }
   std::size_t value() const noexcept { return static_cast<std::size_t>(result()); }
+  [[nodiscard]] failure failed() const { return failure_of_write(verb); }
 
  private:
   bool goes_on(int result) noexcept override {

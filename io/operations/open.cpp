@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 
+#include "../detail/path_name.hpp"
 #include "../detail/ring_entry_impl.hpp"
 #include "../detail/simulated_kernel.hpp"
 #include "../detail/system_calls.hpp"
@@ -31,6 +32,8 @@ int native(file_mode mode) noexcept {
   if (has(file_mode::create)) flags |= O_CREAT;
   if (has(file_mode::exclusive)) flags |= O_EXCL;
   if (has(file_mode::truncate)) flags |= O_TRUNC;
+  if (has(file_mode::direct)) flags |= O_DIRECT;
+  if (has(file_mode::synced)) flags |= O_DSYNC;
   return flags;
 }
 
@@ -39,13 +42,15 @@ int native(file_mode mode) noexcept {
 open_operation::open_operation(std::string path, file_mode mode, unsigned permissions) noexcept
     : io_awaitable(nullptr), path_(std::move(path)), flags_(native(mode)), permissions_(permissions) {}
 
+open_operation::open_operation(std::string path, int flags, unsigned permissions) noexcept
+    : io_awaitable(nullptr), path_(std::move(path)), flags_(flags | O_CLOEXEC), permissions_(permissions) {}
+
 open_operation::~open_operation() {
   if (opened_ >= 0) system_calls::close(opened_);
 }
 
 bool open_operation::ready(const await_context& context) noexcept {
-  // The kernel would take the part before a zero byte for the whole name.
-  if (flags_ < 0 || path_.find('\0') != std::string::npos) {
+  if (flags_ < 0 || is_cut_short(path_)) {
     set_result(-EINVAL);
     return true;
   }
@@ -63,11 +68,7 @@ int open_operation::attempt() noexcept {
 
 int open_operation::simulate(simulated_kernel& kernel) noexcept { return kernel.disk().open(path_, flags_); }
 
-std::string open_operation::object() const {
-  std::string shown = path_;
-  for (std::size_t at = 0; (at = shown.find('\0', at)) != std::string::npos; at += 2) shown.replace(at, 1, "\\0");
-  return shown;
-}
+std::string open_operation::object() const { return shown(path_); }
 
 failure open_operation::failed() {
   if (opened_ >= 0) {
@@ -86,6 +87,11 @@ failure open_operation::failed() {
   return failure_of(verb);
 }
 
-file open_operation::value() { return file::take(std::exchange(opened_, -1), std::move(path_), sequential_); }
+file open_operation::value() {
+  if ((flags_ & O_TMPFILE) == O_TMPFILE) path_.insert(0, "a temporary file in ");
+  file made = file::take(std::exchange(opened_, -1), std::move(path_), sequential_);
+  if ((flags_ & O_DIRECT) != 0) made.handle_.get()->set_direct();
+  return made;
+}
 
 }  // namespace weir::detail

@@ -19,6 +19,8 @@ class [[nodiscard]] open_operation final : public io_awaitable<open_operation, f
  public:
   static constexpr const char* verb = "open";
   open_operation(std::string path, file_mode mode, unsigned permissions) noexcept;
+  /// By the flags of open(2).
+  open_operation(std::string path, int flags, unsigned permissions) noexcept;
   open_operation(open_operation&&) noexcept = default;
   ~open_operation();
 

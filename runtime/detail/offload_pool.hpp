@@ -42,7 +42,7 @@ class offload_pool {
   explicit offload_pool(options how) noexcept : options_(std::move(how)) {}
   offload_pool(const offload_pool&) = delete;
   offload_pool& operator=(const offload_pool&) = delete;
-  /// Waits for running jobs. Nothing may be queued any more.
+  /// Waits for running jobs, and for those still queued, which must own what they need.
   ~offload_pool();
 
   /// False when no thread runs and none can be started, or when withdraw() came first; then the job was not taken. Any

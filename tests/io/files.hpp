@@ -5,11 +5,12 @@
 #include <unistd.h>
 
 #include <cstdlib>
+#include <filesystem>
 #include <span>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <utility>
-#include <vector>
 
 #include "guarded_buffer.hpp"
 #include "sockets.hpp"
@@ -27,15 +28,13 @@ class scratch_directory {
   scratch_directory(const scratch_directory&) = delete;
   scratch_directory& operator=(const scratch_directory&) = delete;
   ~scratch_directory() {
-    for (const std::string& name : made_) ::unlink(name.c_str());
-    ::rmdir(path_.c_str());
+    std::error_code ignored;
+    std::filesystem::remove_all(path_, ignored);
   }
 
-  std::string name(const char* file) {
-    made_.push_back(path_ + "/" + file);
-    return made_.back();
-  }
-  std::string containing(const char* file, std::string_view text) {
+  [[nodiscard]] const std::string& path() const { return path_; }
+  [[nodiscard]] std::string name(std::string_view file) const { return path_ + "/" + std::string(file); }
+  [[nodiscard]] std::string containing(std::string_view file, std::string_view text) const {
     const std::string path = name(file);
     const int number = ::open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
     REQUIRE(number >= 0);
@@ -43,7 +42,7 @@ class scratch_directory {
     ::close(number);
     return path;
   }
-  std::string fifo(const char* file) {
+  [[nodiscard]] std::string fifo(std::string_view file) const {
     const std::string path = name(file);
     REQUIRE(::mkfifo(path.c_str(), 0600) == 0);
     return path;
@@ -51,7 +50,6 @@ class scratch_directory {
 
  private:
   std::string path_;
-  std::vector<std::string> made_;
 };
 
 inline std::string text_of(std::span<const std::byte> bytes) {

@@ -4,6 +4,7 @@
 #include <doctest/doctest.h>
 #include <liburing.h>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cerrno>
@@ -15,6 +16,7 @@ namespace {
 constexpr unsigned everything = ~0u;
 std::atomic<unsigned> known{everything};
 std::atomic<unsigned> most{everything};
+std::atomic<unsigned> known_operations{everything};
 std::atomic<unsigned> flags{0};
 std::atomic<unsigned> size{0};
 
@@ -23,10 +25,10 @@ constexpr unsigned in_5_18 = in_5_11 | IORING_SETUP_SUBMIT_ALL;
 constexpr unsigned in_5_19 = in_5_18 | IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG;
 constexpr unsigned in_6_0 = in_5_19 | IORING_SETUP_SINGLE_ISSUER;
 constexpr std::array<test::kernel_version, 4> versions = {{
-    {.name = "6.0", .flags = in_6_0},
-    {.name = "5.19", .flags = in_5_19},
-    {.name = "5.18", .flags = in_5_18},
-    {.name = "5.11", .flags = in_5_11},
+    {.name = "6.0", .flags = in_6_0, .operations = IORING_OP_SEND_ZC + 1},
+    {.name = "5.19", .flags = in_5_19, .operations = IORING_OP_URING_CMD + 1},
+    {.name = "5.18", .flags = in_5_18, .operations = IORING_OP_MSG_RING + 1},
+    {.name = "5.11", .flags = in_5_11, .operations = IORING_OP_UNLINKAT + 1},
 }};
 
 }  // namespace
@@ -46,15 +48,26 @@ extern "C" int io_uring_queue_init_params(unsigned entries, io_uring* ring, io_u
   return result;
 }
 
+/// The same; who asks for the operations of a ring that has none gets a null, as where it may not be asked.
+extern "C" io_uring_probe* io_uring_get_probe_ring(io_uring* ring) {
+  if (known_operations == 0) return nullptr;
+  static const auto real =
+      reinterpret_cast<decltype(&io_uring_get_probe_ring)>(::dlsym(RTLD_NEXT, "io_uring_get_probe_ring"));
+  io_uring_probe* const probe = real ? real(ring) : nullptr;
+  if (probe) probe->ops_len = static_cast<__u8>(std::min<unsigned>(probe->ops_len, known_operations));
+  return probe;
+}
+
 namespace test {
 
-pretended_kernel::pretended_kernel(unsigned only_flags, unsigned most_entries) {
+pretended_kernel::pretended_kernel(unsigned only_flags, unsigned most_entries, unsigned operations) {
   known = only_flags;
   most = most_entries;
+  known_operations = operations;
   flags = size = 0;
 }
 
-pretended_kernel::~pretended_kernel() { known = most = everything; }
+pretended_kernel::~pretended_kernel() { known = most = known_operations = everything; }
 
 unsigned pretended_kernel::flags_used() const { return flags; }
 unsigned pretended_kernel::entries_used() const { return size; }

@@ -5,10 +5,11 @@
 namespace test {
 
 /// While it lives, rings are made as by a kernel that knows only `flags` of io_uring_setup (EINVAL for others), and has
-/// memory for `most_entries` (ENOMEM for more). One at a time, while no runtime starts.
+/// memory for `most_entries` (ENOMEM for more), and say that they have the first `operations`. One at a time, while no
+/// runtime starts.
 class pretended_kernel {
  public:
-  explicit pretended_kernel(unsigned flags = ~0u, unsigned most_entries = ~0u);
+  explicit pretended_kernel(unsigned flags = ~0u, unsigned most_entries = ~0u, unsigned operations = ~0u);
   pretended_kernel(const pretended_kernel&) = delete;
   pretended_kernel& operator=(const pretended_kernel&) = delete;
   ~pretended_kernel();
@@ -20,7 +21,8 @@ class pretended_kernel {
 
 struct kernel_version {
   const char* name;
-  unsigned flags;  // with which a ring is made there
+  unsigned flags;       // with which a ring is made there
+  unsigned operations;  // that a ring has there
 };
 /// The versions before which a ring was made with fewer flags than by this one's kernel, newest first.
 std::span<const kernel_version> older_kernels();

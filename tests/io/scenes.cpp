@@ -631,9 +631,9 @@ std::span<const kind_of_operation> basic_kinds() { return kinds; }
 std::span<const kind_of_operation> kinds_of_operations() {
   static const std::vector<kind_of_operation> all = [] {
     std::vector<kind_of_operation> joined;
-    for (const auto& part :
-         {basic_kinds(), kinds_of_streams(), kinds_of_datagrams(), kinds_of_unix_sockets(), kinds_of_pipes(),
-          kinds_of_processes(), kinds_of_tasks(), kinds_of_sync(), kinds_of_locks(), kinds_of_limits()}) {
+    for (const auto& part : {basic_kinds(), kinds_of_streams(), kinds_of_datagrams(), kinds_of_unix_sockets(),
+                             kinds_of_pipes(), kinds_of_processes(), kinds_of_files(), kinds_of_tasks(),
+                             kinds_of_sync(), kinds_of_locks(), kinds_of_limits()}) {
       joined.insert(joined.end(), part.begin(), part.end());
     }
     return joined;

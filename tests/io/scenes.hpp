@@ -77,7 +77,7 @@ struct kind_of_operation {
   const char* name;
   std::unique_ptr<scene> (*make)();
   bool simulable = false;  // it needs nothing that is not there in a simulation
-  bool costly = false;     // it takes a process each time: it is not repeated as often
+  bool slow = false;       // it takes milliseconds, or a process: tried at each moment, but less often
 };
 
 template <class Scene, auto... arguments>
@@ -88,13 +88,14 @@ std::unique_ptr<scene> make_scene() {
 /// All of them.
 std::span<const kind_of_operation> kinds_of_operations();
 /// Its parts: what comes to a reactor, or has always been there; streams and files; datagrams; unix sockets; pipes;
-/// processes and names; tasks and scopes; channels; locks; limiters.
+/// processes and hosts; paths, and what else is done with files; tasks and scopes; channels; locks; limiters.
 std::span<const kind_of_operation> basic_kinds();
 std::span<const kind_of_operation> kinds_of_streams();
 std::span<const kind_of_operation> kinds_of_datagrams();
 std::span<const kind_of_operation> kinds_of_unix_sockets();
 std::span<const kind_of_operation> kinds_of_pipes();
 std::span<const kind_of_operation> kinds_of_processes();
+std::span<const kind_of_operation> kinds_of_files();
 std::span<const kind_of_operation> kinds_of_tasks();
 std::span<const kind_of_operation> kinds_of_sync();
 std::span<const kind_of_operation> kinds_of_locks();

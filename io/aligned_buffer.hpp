@@ -1,0 +1,70 @@
+#pragma once
+
+#include <cstddef>
+#include <cstring>
+#include <new>
+#include <span>
+#include <stdexcept>
+#include <utility>
+
+namespace weir {
+
+/// Memory for direct I/O (file_mode::direct): zeroed, and beginning and ending at a multiple of `alignment`, which
+/// suits any device as it is. Move-only; one that was moved from is empty.
+///
+///     weir::aligned_buffer block(65'536);
+///     const std::size_t n = co_await file.read_at(block, 0);
+class aligned_buffer {
+ public:
+  static constexpr std::size_t default_alignment = 4096;
+
+  aligned_buffer() = default;
+  /// `size` is rounded up. Throws std::bad_alloc, and std::invalid_argument when `alignment` is no power of two.
+  explicit aligned_buffer(std::size_t size, std::size_t alignment = default_alignment)
+      : size_(rounded(size, alignment)), alignment_(alignment) {
+    if (size_ == 0) return;
+    data_ = static_cast<std::byte*>(::operator new(size_, std::align_val_t{alignment}));
+    std::memset(data_, 0, size_);
+  }
+  aligned_buffer(aligned_buffer&& other) noexcept
+      : data_(std::exchange(other.data_, nullptr)),
+        size_(std::exchange(other.size_, 0)),
+        alignment_(other.alignment_) {}
+  aligned_buffer& operator=(aligned_buffer&& other) noexcept {
+    aligned_buffer taken(std::move(other));
+    std::swap(data_, taken.data_);
+    std::swap(size_, taken.size_);
+    std::swap(alignment_, taken.alignment_);
+    return *this;
+  }
+  ~aligned_buffer() {
+    if (data_) ::operator delete(data_, std::align_val_t{alignment_});
+  }
+
+  [[nodiscard]] std::byte* data() noexcept { return data_; }
+  [[nodiscard]] const std::byte* data() const noexcept { return data_; }
+  [[nodiscard]] std::size_t size() const noexcept { return size_; }
+  [[nodiscard]] bool empty() const noexcept { return size_ == 0; }
+  [[nodiscard]] std::size_t alignment() const noexcept { return alignment_; }
+  [[nodiscard]] std::byte* begin() noexcept { return data_; }
+  [[nodiscard]] std::byte* end() noexcept { return data_ + size_; }
+  [[nodiscard]] const std::byte* begin() const noexcept { return data_; }
+  [[nodiscard]] const std::byte* end() const noexcept { return data_ + size_; }
+  std::byte& operator[](std::size_t i) noexcept { return data_[i]; }
+  const std::byte& operator[](std::size_t i) const noexcept { return data_[i]; }
+
+ private:
+  static std::size_t rounded(std::size_t size, std::size_t alignment) {
+    if (alignment == 0 || (alignment & (alignment - 1)) != 0) {
+      throw std::invalid_argument("aligned_buffer: the alignment must be a power of two");
+    }
+    if (size > static_cast<std::size_t>(-1) - alignment) throw std::bad_alloc();
+    return (size + alignment - 1) & ~(alignment - 1);
+  }
+
+  std::byte* data_ = nullptr;
+  std::size_t size_ = 0;
+  std::size_t alignment_ = default_alignment;
+};
+
+}  // namespace weir
