@@ -6,23 +6,23 @@
 #include <array>
 #include <system_error>
 
-#include "detail/open_number.hpp"
 #include "detail/system_calls.hpp"
+#include "unique_descriptor.hpp"
 
 namespace weir {
 
 namespace {
 
-detail::open_number duplicate(int number, const char* who) {
-  detail::open_number made(detail::system_calls::duplicate(number));
-  if (!made) throw std::system_error(-made.get(), std::generic_category(), who);
-  return made;
+unique_descriptor duplicate(int number, const char* who) {
+  const int made = detail::system_calls::duplicate(number);
+  if (made < 0) throw std::system_error(-made, std::generic_category(), who);
+  return unique_descriptor(made);
 }
 
 pipe_writer write_to(int number, const char* who, const char* name) {
-  detail::open_number own = duplicate(number, who);
-  pipe_writer made = pipe_writer::adopt(own.get(), name);
-  own.release();
+  unique_descriptor own = duplicate(number, who);
+  pipe_writer made = pipe_writer::adopt(own.number(), name);
+  static_cast<void>(own.release());
   return made;
 }
 
@@ -50,15 +50,15 @@ pipe_ends make_pipe() {
   std::array<int, 2> numbers{};
   const int result = detail::system_calls::make_pipe(numbers, true);
   if (result != 0) throw std::system_error(-result, std::generic_category(), "make_pipe");
-  detail::open_number writes(numbers[1]);
+  unique_descriptor writes(numbers[1]);
   pipe_reader reader = pipe_reader::own(numbers[0], "pipe");
   return {std::move(reader), pipe_writer::own(writes.release(), "pipe")};
 }
 
 pipe_reader standard_input() {
-  detail::open_number own = duplicate(STDIN_FILENO, "standard_input");
-  pipe_reader made = pipe_reader::adopt(own.get(), "standard input");
-  own.release();
+  unique_descriptor own = duplicate(STDIN_FILENO, "standard_input");
+  pipe_reader made = pipe_reader::adopt(own.number(), "standard input");
+  static_cast<void>(own.release());
   return made;
 }
 

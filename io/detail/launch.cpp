@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "simulated_kernel.hpp"
+#include "system_calls.hpp"
 
 namespace weir::detail {
 
@@ -63,7 +64,7 @@ class plan {
   }
 
   /// Makes stream `number` of the child, and our end of it.
-  void connect(int number, child_stream where, open_number& our_end) {
+  void connect(int number, child_stream where, unique_descriptor& our_end) {
     switch (where.what()) {
       case stream_kind::inherit:
         return;
@@ -105,27 +106,28 @@ class plan {
 
   /// None of the numbers that the child's streams get is the source of another: all sources are above them.
   void lead(int number, int to) {
-    open_number source(system_calls::duplicate(to));
-    if (!source) fail(-source.get(), what_, fmt::format(" with fd {}", to).c_str());
-    check(::posix_spawn_file_actions_adddup2(&actions_, source.get(), number));
+    const int made = system_calls::duplicate(to);
+    if (made < 0) fail(-made, what_, fmt::format(" with fd {}", to).c_str());
+    unique_descriptor source(made);
+    check(::posix_spawn_file_actions_adddup2(&actions_, source.number(), number));
     sources_.push_back(std::move(source));
   }
 
   /// The child gets a blocking end, as programs expect it. The flag is that end's own.
-  void connect_pipe(int number, open_number& our_end) {
+  void connect_pipe(int number, unique_descriptor& our_end) {
     std::array<int, 2> both{};
     check(-system_calls::make_pipe(both, false));
     const bool child_reads = number == STDIN_FILENO;
-    const open_number childs(both[child_reads ? 0 : 1]);
-    our_end = open_number(both[child_reads ? 1 : 0]);
-    check(std::max(0, -system_calls::make_non_blocking(our_end.get())));
-    lead(number, childs.get());
+    const unique_descriptor childs(both[child_reads ? 0 : 1]);
+    our_end = unique_descriptor(both[child_reads ? 1 : 0]);
+    check(std::max(0, -system_calls::make_non_blocking(our_end.number())));
+    lead(number, childs.number());
   }
 
   const command& what_;
   posix_spawnattr_t attributes_{};
   posix_spawn_file_actions_t actions_{};
-  std::vector<open_number> sources_;
+  std::vector<unique_descriptor> sources_;
 };
 
 std::vector<char*> pointers_to(std::vector<std::string>& texts) {
@@ -171,7 +173,7 @@ launched launch(const command& what) {
   }
   how.finish();
   made.pid_ = how.start(pointers_to(arguments).data(), pointers_to(variables).data());
-  made.pidfd = open_number(static_cast<int>(::syscall(SYS_pidfd_open, made.pid_, 0)));
+  made.pidfd = unique_descriptor(static_cast<int>(::syscall(SYS_pidfd_open, made.pid_, 0)));
   if (made.pidfd) return made;
   const int error = errno;
   if (error != ESRCH) fail(error, what, ": pidfd_open");

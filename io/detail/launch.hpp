@@ -4,7 +4,7 @@
 #include <utility>
 
 #include "../command.hpp"
-#include "open_number.hpp"
+#include "../unique_descriptor.hpp"
 
 namespace weir::detail {
 
@@ -20,8 +20,8 @@ class launched {
   [[nodiscard]] int pid() const noexcept { return pid_; }
   int take() noexcept { return std::exchange(pid_, -1); }
 
-  open_number pidfd;
-  std::array<open_number, 3> ends;  // our ends of its standard streams, where those are pipes
+  unique_descriptor pidfd;
+  std::array<unique_descriptor, 3> ends;  // our ends of its standard streams, where those are pipes
 
  private:
   friend launched launch(const command& what);
