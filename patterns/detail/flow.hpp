@@ -220,22 +220,34 @@ channel<typename Steps::output>& into_channel(segment<Puller, Steps>&& items, pi
 template <class T>
 class whole_pipeline {
  public:
-  whole_pipeline() = default;
   whole_pipeline(const whole_pipeline&) = delete;
   whole_pipeline& operator=(const whole_pipeline&) = delete;
   virtual ~whole_pipeline() = default;
-  virtual task<T> open(pipeline_run& run) = 0;
+  task<T> open(pipeline_run& run) { return open_(*this, run); }
+
+ protected:
+  using opener = task<T> (*)(whole_pipeline& self, pipeline_run& run);
+  explicit whole_pipeline(opener open) noexcept : open_(open) {}
+
+ private:
+  // No virtual function: g++ would compile its stages as what a header asks for, and not the user's file, and warn of
+  // each lambda of a user's coroutine there.
+  opener open_;
 };
 
 template <class Flow, class Sink>
 class pipeline_of final : public whole_pipeline<typename Sink::value_type> {
+  using base = whole_pipeline<typename Sink::value_type>;
+
  public:
-  pipeline_of(Flow&& items, Sink&& sink) : items_(std::move(items)), sink_(std::move(sink)) {}
-  task<typename Sink::value_type> open(pipeline_run& run) override {
-    return sink_.consume(std::move(items_).open(run), run);
-  }
+  pipeline_of(Flow&& items, Sink&& sink) : base(&open_this), items_(std::move(items)), sink_(std::move(sink)) {}
 
  private:
+  static task<typename Sink::value_type> open_this(base& self, pipeline_run& run) {
+    auto& pipeline = static_cast<pipeline_of&>(self);
+    return pipeline.sink_.consume(std::move(pipeline.items_).open(run), run);
+  }
+
   Flow items_;
   Sink sink_;
 };
