@@ -227,7 +227,7 @@ class whole_pipeline {
 
  protected:
   using opener = task<T> (*)(whole_pipeline& self, pipeline_run& run);
-  explicit whole_pipeline(opener open) noexcept : open_(open) {}
+  explicit whole_pipeline(opener how) noexcept : open_(how) {}
 
  private:
   // No virtual function: g++ would compile its stages as what a header asks for, and not the user's file, and warn of
