@@ -20,6 +20,7 @@
 
 // Descriptors that are passed over unix sockets. That none stays open is looked for at the end of each test.
 
+using test::bytes_of;
 using test::run_checked;
 using test::sentence_of;
 using weir::as_result;
@@ -33,8 +34,6 @@ using weir::unix_stream;
 using weir::with_task_group;
 
 namespace {
-
-std::span<const std::byte> bytes_of(std::string_view text) { return std::as_bytes(std::span(text)); }
 
 /// A pipe: what is written to one can be read from the other.
 struct plain_pipe {

@@ -18,6 +18,7 @@
 #include "open_descriptors.hpp"
 #include "tcp_support.hpp"
 
+using test::bytes_of;
 using test::run_checked;
 using test::sentence_of;
 using test::text_of;
@@ -32,8 +33,6 @@ static_assert(!std::is_copy_constructible_v<pipe_reader> && std::is_nothrow_move
 static_assert(!std::is_copy_constructible_v<pipe_writer> && std::is_nothrow_move_constructible_v<pipe_writer>);
 
 namespace {
-
-std::span<const std::byte> bytes_of(std::string_view text) { return std::as_bytes(std::span(text)); }
 
 task<std::string> read_text(pipe_reader& from) {
   test::guarded_buffer buffer(100);

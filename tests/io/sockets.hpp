@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <span>
 #include <string>
+#include <string_view>
 #include <system_error>
 #include <utility>
 
@@ -20,6 +21,8 @@
 #include "../runtime/support.hpp"
 
 namespace test {
+
+inline std::span<const std::byte> bytes_of(std::string_view text) { return std::as_bytes(std::span(text)); }
 
 /// A plain socket, without the library: the other end in tests. It blocks; nothing that is asked of it here takes long.
 /// Its destructor resets the connection, so that no port stays behind in TIME_WAIT: tests would use them up.
@@ -161,6 +164,17 @@ inline bool is_pattern(std::span<const std::byte> bytes, std::size_t from = 0) n
     if (b != pattern(from++)) return false;
   }
   return true;
+}
+
+/// What `f` fails with.
+template <class F>
+std::string refusal_of(F f) {
+  try {
+    f();
+  } catch (const std::system_error& e) {
+    return e.what();
+  }
+  return "it was not refused";
 }
 
 /// The sentence that an exception with this result says; empty for a value.

@@ -14,6 +14,7 @@
 #include "tcp_support.hpp"
 
 using test::both_ends;
+using test::bytes_of;
 using test::fill_pattern;
 using test::guarded_buffer;
 using test::is_pattern;
@@ -35,8 +36,6 @@ static_assert(!std::is_copy_constructible_v<read_half<tcp_stream>>);
 static_assert(std::is_nothrow_move_constructible_v<write_half<tcp_stream>>);
 
 namespace {
-
-std::span<const std::byte> bytes_of(std::string_view text) { return std::as_bytes(std::span(text)); }
 
 template <class Stream>
 task<> write_pattern(write_half<Stream> writer, std::size_t size) {

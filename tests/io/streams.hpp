@@ -9,13 +9,12 @@
 #include <string_view>
 #include <utility>
 
-#include "../runtime/support.hpp"
+#include "sockets.hpp"
 
 // Streams without a kernel, as a user might write them: for what has to be tried in every way.
 
 namespace test {
 
-inline std::span<const std::byte> bytes_of(std::string_view text) { return std::as_bytes(std::span(text)); }
 inline std::string_view text_in(std::span<const std::byte> bytes) {
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
 }

@@ -14,13 +14,17 @@
 #include <vector>
 
 #include "../skip.hpp"
+#include "messages.hpp"
 #include "tcp_support.hpp"
 
+using test::bytes_of;
+using test::message;
+using test::receive;
+using test::refusal_of;
 using test::run_checked;
 using test::sentence_of;
 using test::settle_down;
 using weir::as_result;
-using weir::datagram;
 using weir::endpoint;
 using weir::task;
 using weir::task_group;
@@ -31,36 +35,11 @@ static_assert(!std::is_copy_constructible_v<udp_socket> && std::is_nothrow_move_
 
 namespace {
 
-std::span<const std::byte> bytes_of(std::string_view text) { return std::as_bytes(std::span(text)); }
-
-struct message {
-  std::string text;
-  datagram what;
-};
-
-task<message> receive(udp_socket& socket, std::size_t room = 2000) {
-  std::string text(room, '?');
-  const datagram got = co_await socket.receive(std::as_writable_bytes(std::span(text)));
-  text.resize(got.size);
-  co_return message{std::move(text), got};
-}
-
 /// Nothing is to be received, and nothing will be: loopback delivers at once.
 void check_empty(const udp_socket& socket) {
   std::array<char, 8> room;
   CHECK(::recv(socket.native_handle(), room.data(), room.size(), MSG_DONTWAIT) < 0);
   CHECK(errno == EAGAIN);
-}
-
-/// What `f` fails with.
-template <class F>
-std::string refusal_of(F f) {
-  try {
-    f();
-  } catch (const std::system_error& e) {
-    return e.what();
-  }
-  return "it was not refused";
 }
 
 udp_socket here() { return udp_socket::bind(endpoint::loopback(0)); }

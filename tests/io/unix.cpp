@@ -20,6 +20,8 @@
 #include "guarded_buffer.hpp"
 #include "tcp_support.hpp"
 
+using test::bytes_of;
+using test::refusal_of;
 using test::run_checked;
 using test::scratch_directory;
 using test::sentence_of;
@@ -36,24 +38,11 @@ static_assert(std::is_trivially_copyable_v<unix_endpoint>);
 
 namespace {
 
-std::span<const std::byte> bytes_of(std::string_view text) { return std::as_bytes(std::span(text)); }
-
 task<std::string> read(unix_stream& stream, std::size_t most = 100) {
   std::string text(most, '?');
   const std::size_t n = co_await stream.read_some(std::as_writable_bytes(std::span(text)));
   text.resize(n);
   co_return text;
-}
-
-/// What `f` fails with.
-template <class F>
-std::string refusal_of(F f) {
-  try {
-    f();
-  } catch (const std::system_error& e) {
-    return e.what();
-  }
-  return "it was not refused";
 }
 
 bool exists(const std::string& path) { return std::filesystem::exists(std::filesystem::symlink_status(path)); }

@@ -14,8 +14,12 @@
 #include <weir/io/unix_messages.hpp>
 
 #include "files.hpp"
+#include "messages.hpp"
 #include "tcp_support.hpp"
 
+using test::bytes_of;
+using test::message;
+using test::receive;
 using test::run_checked;
 using test::sentence_of;
 using weir::as_result;
@@ -32,20 +36,6 @@ static_assert(!std::is_copy_constructible_v<unix_datagram_socket>);
 static_assert(std::is_nothrow_move_constructible_v<unix_seqpacket>);
 
 namespace {
-
-std::span<const std::byte> bytes_of(std::string_view text) { return std::as_bytes(std::span(text)); }
-
-struct message {
-  std::string text;
-  unix_message what;
-};
-
-task<message> receive(unix_datagram_socket& socket, std::size_t room = 2000) {
-  std::string text(room, '?');
-  const unix_message got = co_await socket.receive(std::as_writable_bytes(std::span(text)));
-  text.resize(got.size);
-  co_return message{std::move(text), got};
-}
 
 /// "" at the end.
 task<std::string> receive(unix_seqpacket& socket, std::size_t room = 2000) {
