@@ -11,6 +11,7 @@
 
 #include "../runtime/offload_abandonable.hpp"
 #include "detail/lookup.hpp"
+#include "detail/path_name.hpp"
 #include "detail/simulated_kernel.hpp"
 
 namespace weir {
@@ -78,8 +79,7 @@ std::vector<endpoint> look_up(const std::string& host, const std::string& servic
 }
 
 task<std::vector<endpoint>> resolve_by(lookup how, std::string host, std::string service) {
-  // The C library would take the part before a zero byte for all of it.
-  if (host.find('\0') != std::string::npos || service.find('\0') != std::string::npos) {
+  if (is_cut_short(host) || is_cut_short(service)) {
     fail(std::make_error_code(std::errc::invalid_argument), host.substr(0, host.find('\0')));
   }
   address_list numeric;

@@ -24,7 +24,7 @@ constexpr std::size_t most_room = 65536;
 
 /// For the clean-up: the grace, and what the kernel may take to end what SIGKILL has reached.
 duration limit_for(duration grace) {
-  constexpr duration kernel_limit = std::chrono::seconds(10);
+  constexpr duration kernel_limit = detail::child_process::kernel_limit;
   return grace < duration::max() - kernel_limit ? grace + kernel_limit : duration::max();
 }
 

@@ -24,9 +24,6 @@ namespace {
 
 constexpr auto by_descriptor = static_cast<idtype_t>(3);  // P_PIDFD
 
-/// How long the kernel may take to end what SIGKILL has reached: until it returns from a disk or a device.
-constexpr auto kernel_limit = std::chrono::seconds(10);
-
 exit_status status_of(const siginfo_t& how) noexcept {
   if (how.si_code == CLD_EXITED) return {.code = how.si_status};
   return {.signal = how.si_status, .core_dumped = how.si_code == CLD_DUMPED};
@@ -42,7 +39,7 @@ task<> finish(std::shared_ptr<child_process> of, duration grace) {
     auto ended = co_await as_result(wait_exit_operation(of));
     static_cast<void>(ended);
   };
-  co_await with_cleanup(wait(), kill, kernel_limit);
+  co_await with_cleanup(wait(), kill, child_process::kernel_limit);
 }
 
 }  // namespace

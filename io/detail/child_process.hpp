@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <memory>
 #include <string>
 
@@ -17,6 +18,9 @@ namespace weir::detail {
 /// to its group, happens under the lock under which it is reaped.
 class child_process {
  public:
+  /// How long the kernel may take to end what SIGKILL has reached: until it returns from a disk or a device.
+  static constexpr duration kernel_limit = std::chrono::seconds(10);
+
   /// Takes over `pidfd`. On a worker.
   child_process(int pid, int pidfd, std::string name, bool leads_group);
 

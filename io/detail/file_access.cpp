@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <climits>
+#include <limits>
 
 #include "system_calls.hpp"
 
@@ -14,7 +15,7 @@ namespace weir::detail {
 
 namespace {
 
-int outcome(ssize_t moved) noexcept { return moved < 0 ? -errno : static_cast<int>(moved); }
+using system_calls::outcome;
 
 /// Whether a read or write that asked not to wait has to be asked in another way: older kernels know the flag for
 /// fewer kinds of files (pipes since Linux 6.4, terminals not at all).
@@ -45,6 +46,11 @@ int write_shared(int number, const std::byte* from, unsigned size) noexcept {
 }
 
 }  // namespace
+
+int refusal_of_place(file_access how, std::uint64_t offset) noexcept {
+  if (how == file_access::unplaced) return -ESPIPE;
+  return offset > std::numeric_limits<std::int64_t>::max() ? -EINVAL : 0;
+}
 
 int classify(int number, file_access kept, file_access streaming, file_access& how) noexcept {
   system_calls::file_kind kind{};

@@ -18,6 +18,14 @@ enum class file_access : std::uint8_t {
 constexpr bool is_stream(file_access how) noexcept { return how >= file_access::stream; }
 constexpr bool is_sequential(file_access how) noexcept { return how > file_access::at_offset; }
 
+constexpr bool has_offset(file_access how) noexcept {
+  return how == file_access::at_offset || how == file_access::own_position;
+}
+
+/// Whether a transfer may begin there: 0 or the error. The ring would read and write a pipe whatever the offset, and
+/// takes the largest offset for "where the file stands".
+int refusal_of_place(file_access how, std::uint64_t offset) noexcept;
+
 /// How the file behind an open descriptor is read and written sequentially; `kept` is for files with offsets. -errno
 /// when it cannot be told, -EISDIR for a directory.
 int classify(int number, file_access kept, file_access streaming, file_access& how) noexcept;

@@ -198,7 +198,7 @@ class [[nodiscard]] io_awaitable : public operation_base, public Base {
   }
   [[nodiscard]] failure failed() const {
     if (this->io_leaf::result() >= 0) return {};
-    return this->failure_of(Derived::verb);
+    return this->failure_of(name());
   }
   [[nodiscard]] const char* name() const noexcept override { return Derived::verb; }
 

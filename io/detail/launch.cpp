@@ -14,6 +14,7 @@
 #include <system_error>
 #include <vector>
 
+#include "path_name.hpp"
 #include "simulated_kernel.hpp"
 #include "system_calls.hpp"
 
@@ -138,12 +139,6 @@ std::vector<char*> pointers_to(std::vector<std::string>& texts) {
   return all;
 }
 
-/// The kernel would take the part before a zero byte for all of it.
-bool has_zero(const std::vector<std::string>& texts) {
-  return std::any_of(texts.begin(), texts.end(),
-                     [](const std::string& one) { return one.find('\0') != std::string::npos; });
-}
-
 /// What is ours until it is waited for.
 void kill_and_wait(int pid) noexcept {
   static_cast<void>(::kill(pid, SIGKILL));
@@ -162,7 +157,8 @@ launched launch(const command& what) {
   std::vector<std::string> arguments{what.program()};
   arguments.insert(arguments.end(), what.arguments().begin(), what.arguments().end());
   std::vector<std::string> variables = what.environment_now();
-  if (has_zero(arguments) || has_zero(variables) || has_zero({what.directory()})) {
+  if (std::any_of(arguments.begin(), arguments.end(), is_cut_short) ||
+      std::any_of(variables.begin(), variables.end(), is_cut_short) || is_cut_short(what.directory())) {
     fail(EINVAL, what, ": a zero byte in an argument");
   }
   launched made;

@@ -26,7 +26,7 @@ std::uint64_t random_bits() noexcept {
 
 }  // namespace
 
-bool is_cut_short(const std::string& path) noexcept { return path.find('\0') != std::string::npos; }
+bool is_cut_short(const std::string& text) noexcept { return text.find('\0') != std::string::npos; }
 
 std::string shown(const std::string& path) {
   std::string text = path;

@@ -4,8 +4,8 @@
 
 namespace weir::detail {
 
-/// The kernel would take the part before a zero byte for the whole name.
-bool is_cut_short(const std::string& path) noexcept;
+/// Whether there is a zero byte in it: the kernel, or the C library, would take the part before that for all of it.
+bool is_cut_short(const std::string& text) noexcept;
 /// For error sentences: with zero bytes to be seen.
 std::string shown(const std::string& path);
 /// Where the name of `path` stands: "." for a name alone.

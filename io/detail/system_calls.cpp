@@ -12,8 +12,6 @@
 
 namespace weir::detail::system_calls {
 
-int outcome(int result) noexcept { return result < 0 ? -errno : result; }
-
 namespace {
 
 bool simulated(int number) noexcept { return simulated_kernel::is_simulated(number); }

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <array>
+#include <cerrno>
 #include <cstdint>
 
 #include "../endpoint.hpp"
@@ -12,7 +13,7 @@
 namespace weir::detail::system_calls {
 
 /// What a call has returned, as these give it.
-int outcome(int result) noexcept;
+inline int outcome(std::int64_t result) noexcept { return result < 0 ? -errno : static_cast<int>(result); }
 
 /// A TCP socket, non-blocking for the sake of the readiness form; the ring does not mind.
 int make_stream_socket(bool v6) noexcept;

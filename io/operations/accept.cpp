@@ -7,6 +7,7 @@
 
 #include "../detail/ring_entry_impl.hpp"
 #include "../detail/simulated_kernel.hpp"
+#include "../detail/system_calls.hpp"
 #include "../tcp.hpp"
 
 namespace weir::detail {
@@ -18,8 +19,7 @@ void accept_leaf::prepare(ring_entry& entry) noexcept {
 
 int accept_leaf::attempt() noexcept {
   peer_size_ = static_cast<std::uint32_t>(peer_.size());
-  const int accepted = ::accept4(fd(), reinterpret_cast<sockaddr*>(peer_.data()), &peer_size_, SOCK_CLOEXEC);
-  return accepted < 0 ? -errno : accepted;
+  return system_calls::outcome(::accept4(fd(), reinterpret_cast<sockaddr*>(peer_.data()), &peer_size_, SOCK_CLOEXEC));
 }
 
 int accept_leaf::simulate(simulated_kernel& kernel) noexcept {

@@ -12,7 +12,7 @@
 namespace weir::detail {
 
 bool connect_operation::ready(const await_context& context) noexcept {
-  if (context.env->stop && context.env->stop->requested()) return false;
+  if (context.env->is_stopped()) return false;
   if (!peer_) {  // the kernel would take it for a wish to disconnect, and grant it
     set_result(-EDESTADDRREQ);
     return true;

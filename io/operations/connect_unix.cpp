@@ -7,7 +7,7 @@
 namespace weir::detail {
 
 bool connect_unix_leaf::ready(const await_context& context) noexcept {
-  if (context.env->stop && context.env->stop->requested()) return false;
+  if (context.env->is_stopped()) return false;
   if (!peer_) {
     set_result(-EDESTADDRREQ);
     return true;

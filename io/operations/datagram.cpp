@@ -8,6 +8,7 @@
 #include <new>
 
 #include "../detail/ring_entry_impl.hpp"
+#include "../detail/system_calls.hpp"
 
 namespace weir::detail {
 
@@ -50,8 +51,7 @@ void receive_message_leaf<Endpoint>::prepare(ring_entry& entry) noexcept {
 
 template <class Endpoint>
 int receive_message_leaf<Endpoint>::attempt() noexcept {
-  const ssize_t n = ::recvmsg(fd(), message_of(header_.begin(into_, from_)), MSG_TRUNC | MSG_DONTWAIT);
-  return n < 0 ? -errno : static_cast<int>(n);
+  return system_calls::outcome(::recvmsg(fd(), message_of(header_.begin(into_, from_)), MSG_TRUNC | MSG_DONTWAIT));
 }
 
 template <class Endpoint>
@@ -70,7 +70,7 @@ template class receive_message_leaf<unix_endpoint>;
 
 bool send_datagram_operation::ready(const await_context& context) noexcept {
   if (!connected_ && !to_) {  // the kernel would send to whom the socket is connected
-    if (context.env->stop && context.env->stop->requested()) return false;
+    if (context.env->is_stopped()) return false;
     set_result(-EDESTADDRREQ);
     return true;
   }
@@ -87,8 +87,7 @@ void send_datagram_operation::prepare(ring_entry& entry) noexcept {
 }
 
 int send_datagram_operation::attempt() noexcept {
-  const ssize_t n = ::sendmsg(fd(), message_of(header()), MSG_NOSIGNAL | MSG_DONTWAIT);
-  return n < 0 ? -errno : static_cast<int>(n);
+  return system_calls::outcome(::sendmsg(fd(), message_of(header()), MSG_NOSIGNAL | MSG_DONTWAIT));
 }
 
 }  // namespace weir::detail

@@ -25,8 +25,6 @@ constexpr std::size_t control_size(std::size_t count) noexcept {
   return count == 0 ? 0 : CMSG_LEN(count * sizeof(int));
 }
 
-bool is_stopped(const await_context& context) noexcept { return context.env->stop && context.env->stop->requested(); }
-
 }  // namespace
 
 // ---- receive
@@ -36,7 +34,7 @@ receive_descriptors_operation::~receive_descriptors_operation() {
 }
 
 bool receive_descriptors_operation::ready(const await_context& context) noexcept {
-  if (is_stopped(context)) return false;
+  if (context.env->is_stopped()) return false;
   if (use_ == io_use::reading && into_.empty()) return finish_empty(context);
   const std::size_t most = std::min(most_, most_at_once);
   if (most != 0) {
@@ -63,8 +61,7 @@ void receive_descriptors_operation::prepare(ring_entry& entry) noexcept {
 }
 
 int receive_descriptors_operation::attempt() noexcept {
-  const ssize_t n = ::recvmsg(fd(), message_at(header()), flags() | MSG_DONTWAIT);
-  return n < 0 ? -errno : static_cast<int>(n);
+  return system_calls::outcome(::recvmsg(fd(), message_at(header()), flags() | MSG_DONTWAIT));
 }
 
 bool receive_descriptors_operation::goes_on(int result) noexcept {
@@ -103,7 +100,7 @@ received_descriptors receive_descriptors_operation::value() {
 // ---- send
 
 bool send_descriptors_operation::ready(const await_context& context) noexcept {
-  if (is_stopped(context)) return false;
+  if (context.env->is_stopped()) return false;
   if (bytes_.empty() || numbers_.size() > most_at_once) {
     set_result(-EINVAL);
     return true;

@@ -44,8 +44,6 @@ const char* file_control_operation::name() const noexcept {
   return verb;
 }
 
-failure file_control_operation::failed() const { return result() >= 0 ? failure() : failure_of(name()); }
-
 std::uint8_t file_control_operation::ring_opcode() const noexcept {
   switch (what_) {
     case file_control::allocate:

@@ -35,7 +35,6 @@ class [[nodiscard]] file_control_operation final : public io_awaitable<file_cont
 
   bool ready(const await_context& context) noexcept;
   void value() const noexcept {}
-  [[nodiscard]] failure failed() const;
   [[nodiscard]] const char* name() const noexcept override;
 
  private:

@@ -10,6 +10,7 @@
 #include "../detail/direct_access.hpp"
 #include "../detail/ring_entry_impl.hpp"
 #include "../detail/simulated_kernel.hpp"
+#include "../detail/system_calls.hpp"
 
 namespace weir::detail {
 
@@ -21,8 +22,6 @@ const iovec* native(const Part* parts) noexcept {
                 offsetof(Part, size) == offsetof(iovec, iov_len));
   return reinterpret_cast<const iovec*>(parts);
 }
-
-bool has_offset(file_access how) noexcept { return how == file_access::at_offset || how == file_access::own_position; }
 
 }  // namespace
 
@@ -36,8 +35,8 @@ file_parts_leaf<Byte>::file_parts_leaf(descriptor* target, file_access how, std:
 template <class Byte>
 bool file_parts_leaf<Byte>::begin_transfer(const await_context& context) noexcept {
   if (size_ == 0) return finish_empty(context);
-  if (how_ == file_access::unplaced || offset_ > std::numeric_limits<std::int64_t>::max()) {
-    set_result(how_ == file_access::unplaced ? -ESPIPE : -EINVAL);
+  if (const int refused = refusal_of_place(how_, offset_); refused != 0) {
+    set_result(refused);
     return true;
   }
   direct_ = target() && target()->is_direct();
@@ -116,7 +115,7 @@ int file_parts_leaf<Byte>::attempt() noexcept {
     moved = has_offset(how_) ? ::preadv(fd(), native(window_.data()), count, offset)
                              : ::readv(fd(), native(window_.data()), count);
   }
-  return moved < 0 ? -errno : static_cast<int>(moved);
+  return system_calls::outcome(moved);
 }
 
 template <class Byte>

@@ -11,9 +11,8 @@ namespace weir::detail {
 
 bool file_read_operation::ready(const await_context& context) noexcept {
   if (into_.empty()) return finish_empty(context);
-  // The ring would read and write a pipe whatever the offset, and takes the largest offset for "where the file stands".
-  if (how_ == file_access::unplaced || offset_ > std::numeric_limits<std::int64_t>::max()) {
-    set_result(how_ == file_access::unplaced ? -ESPIPE : -EINVAL);
+  if (const int refused = refusal_of_place(how_, offset_); refused != 0) {
+    set_result(refused);
     return true;
   }
   direct_ = target() && target()->is_direct();
@@ -27,9 +26,8 @@ failure file_read_operation::failed() const {
 
 void file_read_operation::prepare(ring_entry& entry) noexcept {
   if (how_ == file_access::own_position) offset_ = target()->position().load(std::memory_order_relaxed);
-  const bool placed = how_ == file_access::at_offset || how_ == file_access::own_position;
   io_uring_prep_read(raw(entry), fd(), into_.data(), transfer_size(into_.size()),
-                     placed ? offset_ : std::numeric_limits<std::uint64_t>::max());
+                     has_offset(how_) ? offset_ : std::numeric_limits<std::uint64_t>::max());
 }
 
 int file_read_operation::attempt() noexcept {

@@ -13,9 +13,8 @@ namespace weir::detail {
 
 bool file_write_core::begin_write(const await_context& context) noexcept {
   if (from_.empty()) return finish_empty(context);
-  // The ring would read and write a pipe whatever the offset, and takes the largest offset for "where the file stands".
-  if (how_ == file_access::unplaced || offset_ > std::numeric_limits<std::int64_t>::max()) {
-    set_result(how_ == file_access::unplaced ? -ESPIPE : -EINVAL);
+  if (const int refused = refusal_of_place(how_, offset_); refused != 0) {
+    set_result(refused);
     return true;
   }
   direct_ = target() && target()->is_direct();

@@ -61,10 +61,7 @@ void open_operation::prepare(ring_entry& entry) noexcept {
   io_uring_prep_openat(raw(entry), AT_FDCWD, path_.c_str(), flags_, permissions_);
 }
 
-int open_operation::attempt() noexcept {
-  const int number = ::open(path_.c_str(), flags_, permissions_);
-  return number < 0 ? -errno : number;
-}
+int open_operation::attempt() noexcept { return system_calls::outcome(::open(path_.c_str(), flags_, permissions_)); }
 
 int open_operation::simulate(simulated_kernel& kernel) noexcept { return kernel.disk().open(path_, flags_); }
 

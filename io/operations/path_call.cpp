@@ -80,8 +80,6 @@ std::string path_operation::object() const {
   }
 }
 
-failure path_operation::failed() const { return result() >= 0 ? failure() : failure_of(name()); }
-
 std::uint8_t path_operation::ring_opcode() const noexcept {
   switch (call_) {
     case path_call::rename:

@@ -59,7 +59,6 @@ class [[nodiscard]] path_operation final : public io_awaitable<path_operation, v
 
   bool ready(const await_context& context) noexcept { return begin_with_paths(context); }
   void value() const noexcept {}
-  [[nodiscard]] failure failed() const;
   [[nodiscard]] const char* name() const noexcept override;
 
  private:

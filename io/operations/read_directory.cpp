@@ -11,6 +11,7 @@
 #include <new>
 
 #include "../detail/path_name.hpp"
+#include "stat.hpp"
 
 namespace weir::detail {
 
@@ -29,28 +30,7 @@ T load(const std::byte* from) noexcept {
 }
 
 std::size_t size_of(const std::byte* record) noexcept { return load<std::uint16_t>(record + size_at); }
-const char* name_of(const std::byte* record) noexcept { return reinterpret_cast<const char*>(record + name_at); }
-
-file_type type_of_entry(std::uint8_t native) noexcept {
-  switch (native) {
-    case DT_REG:
-      return file_type::regular;
-    case DT_DIR:
-      return file_type::directory;
-    case DT_LNK:
-      return file_type::symlink;
-    case DT_FIFO:
-      return file_type::fifo;
-    case DT_SOCK:
-      return file_type::socket;
-    case DT_CHR:
-      return file_type::character_device;
-    case DT_BLK:
-      return file_type::block_device;
-    default:
-      return file_type::unknown;
-  }
-}
+const char* entry_name(const std::byte* record) noexcept { return reinterpret_cast<const char*>(record + name_at); }
 
 }  // namespace
 
@@ -62,9 +42,9 @@ std::optional<directory_stream::entry> directory_stream::next() noexcept {
   while (at_ < filled_) {
     const std::byte* const record = batch_.get() + at_;
     at_ += size_of(record);
-    const std::string_view name = name_of(record);
+    const std::string_view name = entry_name(record);
     if (name != "." && name != "..") {
-      return entry{name, type_of_entry(load<std::uint8_t>(record + type_at)), load<std::uint64_t>(record)};
+      return entry{name, type_of_mode(DTTOIF(load<std::uint8_t>(record + type_at))), load<std::uint64_t>(record)};
     }
   }
   return std::nullopt;
@@ -109,7 +89,7 @@ void directory_stream::find_unknown_types() noexcept {
     at += size_of(record);
     struct stat status{};
     if (load<std::uint8_t>(record + type_at) == DT_UNKNOWN &&
-        ::fstatat(number_, name_of(record), &status, AT_SYMLINK_NOFOLLOW) == 0) {
+        ::fstatat(number_, entry_name(record), &status, AT_SYMLINK_NOFOLLOW) == 0) {
       record[type_at] = static_cast<std::byte>(IFTODT(status.st_mode));
     }
   }

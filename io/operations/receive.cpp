@@ -5,6 +5,7 @@
 
 #include "../detail/ring_entry_impl.hpp"
 #include "../detail/simulated_kernel.hpp"
+#include "../detail/system_calls.hpp"
 
 namespace weir::detail {
 
@@ -13,8 +14,7 @@ void receive_operation::prepare(ring_entry& entry) noexcept {
 }
 
 int receive_operation::attempt() noexcept {
-  const ssize_t n = ::recv(fd(), into_.data(), transfer_size(into_.size()), MSG_DONTWAIT);
-  return n < 0 ? -errno : static_cast<int>(n);
+  return system_calls::outcome(::recv(fd(), into_.data(), transfer_size(into_.size()), MSG_DONTWAIT));
 }
 
 int receive_operation::simulate(simulated_kernel& kernel) noexcept {
@@ -33,8 +33,7 @@ void receive_exactly_operation::prepare(ring_entry& entry) noexcept {
 
 int receive_exactly_operation::attempt() noexcept {
   const std::span<std::byte> rest = into_.subspan(done_);
-  const ssize_t n = ::recv(fd(), rest.data(), transfer_size(rest.size()), MSG_DONTWAIT);
-  return n < 0 ? -errno : static_cast<int>(n);
+  return system_calls::outcome(::recv(fd(), rest.data(), transfer_size(rest.size()), MSG_DONTWAIT));
 }
 
 int receive_exactly_operation::simulate(simulated_kernel& kernel) noexcept {

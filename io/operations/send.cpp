@@ -4,6 +4,7 @@
 
 #include "../detail/ring_entry_impl.hpp"
 #include "../detail/simulated_kernel.hpp"
+#include "../detail/system_calls.hpp"
 
 namespace weir::detail {
 
@@ -12,8 +13,7 @@ void send_operation::prepare(ring_entry& entry) noexcept {
 }
 
 int send_operation::attempt() noexcept {
-  const ssize_t n = ::send(fd(), from_.data(), transfer_size(from_.size()), MSG_DONTWAIT | MSG_NOSIGNAL);
-  return n < 0 ? -errno : static_cast<int>(n);
+  return system_calls::outcome(::send(fd(), from_.data(), transfer_size(from_.size()), MSG_DONTWAIT | MSG_NOSIGNAL));
 }
 
 int send_operation::simulate(simulated_kernel& kernel) noexcept {
@@ -33,8 +33,7 @@ void send_all_operation::prepare(ring_entry& entry) noexcept {
 
 int send_all_operation::attempt() noexcept {
   const std::span<const std::byte> rest = from_.subspan(done_);
-  const ssize_t n = ::send(fd(), rest.data(), transfer_size(rest.size()), MSG_DONTWAIT | MSG_NOSIGNAL);
-  return n < 0 ? -errno : static_cast<int>(n);
+  return system_calls::outcome(::send(fd(), rest.data(), transfer_size(rest.size()), MSG_DONTWAIT | MSG_NOSIGNAL));
 }
 
 int send_all_operation::simulate(simulated_kernel& kernel) noexcept {

@@ -5,6 +5,8 @@
 
 #include <cerrno>
 
+#include "../detail/system_calls.hpp"
+
 namespace weir::detail {
 
 int send_unix_operation::call() noexcept {
@@ -12,8 +14,7 @@ int send_unix_operation::call() noexcept {
   sockaddr_storage address{};
   const auto size = connected_ ? socklen_t{0} : static_cast<socklen_t>(to_.to_native(&address));
   const auto* const to = connected_ ? nullptr : reinterpret_cast<const sockaddr*>(&address);
-  const ssize_t n = ::sendto(fd(), bytes_.data(), bytes_.size(), MSG_DONTWAIT | MSG_NOSIGNAL, to, size);
-  return n < 0 ? -errno : static_cast<int>(n);
+  return system_calls::outcome(::sendto(fd(), bytes_.data(), bytes_.size(), MSG_DONTWAIT | MSG_NOSIGNAL, to, size));
 }
 
 failure send_unix_operation::failed() {

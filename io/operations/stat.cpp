@@ -10,10 +10,9 @@
 
 #include "../detail/ring_entry_impl.hpp"
 #include "../detail/simulated_kernel.hpp"
+#include "../detail/system_calls.hpp"
 
 namespace weir::detail {
-
-namespace {
 
 file_type type_of_mode(unsigned mode) noexcept {
   switch (mode & S_IFMT) {
@@ -35,6 +34,8 @@ file_type type_of_mode(unsigned mode) noexcept {
       return file_type::unknown;
   }
 }
+
+namespace {
 
 file_status::time time_of(const struct statx_timestamp& stamp) noexcept {
   return file_status::time(std::chrono::seconds(stamp.tv_sec) + std::chrono::nanoseconds(stamp.tv_nsec));
@@ -60,9 +61,8 @@ void stat_operation::prepare(ring_entry& entry) noexcept {
 
 int stat_operation::attempt() noexcept {
   static_assert(sizeof(struct statx) == sizeof answer_ && alignof(struct statx) <= 8);
-  const int result =
-      ::statx(base(), path().c_str(), flags(), wanted_fields, reinterpret_cast<struct statx*>(answer_.data()));
-  return result < 0 ? -errno : result;
+  return system_calls::outcome(
+      ::statx(base(), path().c_str(), flags(), wanted_fields, reinterpret_cast<struct statx*>(answer_.data())));
 }
 
 int stat_operation::simulate(simulated_kernel& kernel) noexcept {

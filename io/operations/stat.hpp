@@ -8,6 +8,9 @@
 
 namespace weir::detail {
 
+/// Of the kernel's st_mode and its like.
+file_type type_of_mode(unsigned mode) noexcept;
+
 /// What a path or an open file is.
 class [[nodiscard]] stat_operation final : public io_awaitable<stat_operation, file_status, path_leaf> {
  public:

@@ -5,6 +5,7 @@
 #include "../detail/ring_entry_impl.hpp"
 #include "../detail/signal_watch.hpp"
 #include "../detail/simulated_kernel.hpp"
+#include "../detail/system_calls.hpp"
 
 namespace weir::detail {
 
@@ -16,8 +17,7 @@ void wait_signal_operation::prepare(ring_entry& entry) noexcept {
 }
 
 int wait_signal_operation::attempt() noexcept {
-  const ssize_t n = ::read(fd(), &counter_, sizeof counter_);
-  return n < 0 ? -errno : static_cast<int>(n);
+  return system_calls::outcome(::read(fd(), &counter_, sizeof counter_));
 }
 
 int wait_signal_operation::simulate(simulated_kernel& kernel) noexcept { return kernel.signals().take(fd()); }

@@ -30,6 +30,9 @@ struct environment {
   stop_state* stop = nullptr;           // null: shielded, nothing can stop it
   time_point deadline = no_deadline;    // the nearest of all enclosing deadlines
   const local_value* locals = nullptr;  // values of task_locals, the innermost first; a strand holds its own
+
+  /// A stop was asked for: what begins to wait is stopped at once.
+  [[nodiscard]] bool is_stopped() const noexcept { return stop && stop->requested(); }
 };
 
 /// Where an unwinding stands: the next thing to deal with is `scope` when there is one, otherwise `frame`, which is to

@@ -47,7 +47,7 @@ class cancelling_scope : public operation_base, public cancelling_scope_base {
     env_.stop = &state_;
     state_.set_shared(is_shared(*env_.runtime));
     // Then nothing inside completes at once.
-    if (outer_env_->stop && outer_env_->stop->requested()) state_.request(outer_env_->stop->cause());
+    if (outer_env_->is_stopped()) state_.request(outer_env_->stop->cause());
   }
 
   /// True when the inner operation completed at once: then the scope need not even be entered.

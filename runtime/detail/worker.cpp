@@ -186,10 +186,7 @@ void retire_timer(timer& t) noexcept {
   if (timer_wheel::cancel(t) == timer_cancel::too_late) timer_wheel::wait_until_fired(t);
 }
 
-bool leaf::may_complete_in(const environment& env) noexcept {
-  if (env.stop && env.stop->requested()) return false;
-  return consume_budget();
-}
+bool leaf::may_complete_in(const environment& env) noexcept { return !env.is_stopped() && consume_budget(); }
 
 void leaf::note_waiting() noexcept {
   frame_->waiting_since = this_worker->tick();
