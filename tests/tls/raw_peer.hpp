@@ -1,0 +1,96 @@
+#pragma once
+
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+
+#include <cstddef>
+#include <memory>
+#include <span>
+#include <stdexcept>
+#include <string>
+#include <utility>
+
+#include <weir/weir.hpp>
+
+#include "../io/sockets.hpp"
+
+namespace test {
+
+/// A client that is OpenSSL and nothing else, over a socket of weir: it does what weir's own ends never do. It verifies
+/// nothing.
+class raw_client {
+ public:
+  explicit raw_client(weir::unix_stream stream, int version = TLS1_3_VERSION)
+      : stream_(std::move(stream)), context_(SSL_CTX_new(TLS_client_method())), ssl_(SSL_new(context_)) {
+    SSL_set_min_proto_version(ssl_, version);
+    SSL_set_max_proto_version(ssl_, version);
+    SSL_set_connect_state(ssl_);
+    SSL_set_bio(ssl_, BIO_new(BIO_s_mem()), BIO_new(BIO_s_mem()));
+  }
+  raw_client(const raw_client&) = delete;
+  raw_client& operator=(const raw_client&) = delete;
+  ~raw_client() {
+    SSL_free(ssl_);
+    SSL_CTX_free(context_);
+  }
+
+  weir::task<> handshake() {
+    for (;;) {
+      const int result = SSL_do_handshake(ssl_);
+      co_await flush();
+      if (result == 1) co_return;
+      if (SSL_get_error(ssl_, result) != SSL_ERROR_WANT_READ) throw std::runtime_error("the raw client's handshake");
+      co_await fill();
+    }
+  }
+  /// What is in OpenSSL's hands goes to the socket.
+  weir::task<> flush() {
+    const std::string bytes = pending();
+    co_await stream_.write_all(bytes_of(bytes));
+  }
+  /// Takes it instead.
+  std::string pending() {
+    BIO* const out = SSL_get_wbio(ssl_);
+    std::string bytes(BIO_ctrl_pending(out), '?');
+    if (!bytes.empty()) BIO_read(out, bytes.data(), static_cast<int>(bytes.size()));
+    return bytes;
+  }
+  void write(const std::string& text) {
+    if (SSL_write(ssl_, text.data(), static_cast<int>(text.size())) <= 0) throw std::runtime_error("SSL_write");
+  }
+  weir::task<std::string> read() {
+    std::string text(1000, '?');
+    for (;;) {
+      const int result = SSL_read(ssl_, text.data(), static_cast<int>(text.size()));
+      if (result > 0) {
+        text.resize(static_cast<std::size_t>(result));
+        co_return text;
+      }
+      if (SSL_get_error(ssl_, result) == SSL_ERROR_ZERO_RETURN) co_return std::string();
+      if (SSL_get_error(ssl_, result) != SSL_ERROR_WANT_READ) throw std::runtime_error("SSL_read");
+      co_await fill();
+    }
+  }
+  /// New keys, and the other end is to change its own.
+  void update_keys() {
+    if (SSL_key_update(ssl_, SSL_KEY_UPDATE_REQUESTED) != 1 || SSL_do_handshake(ssl_) != 1) {
+      throw std::runtime_error("SSL_key_update");
+    }
+  }
+  SSL* ssl() { return ssl_; }
+  weir::unix_stream& socket() { return stream_; }
+
+ private:
+  weir::task<> fill() {
+    std::string bytes(20'000, '?');
+    const std::size_t n = co_await stream_.read_some(std::as_writable_bytes(std::span(bytes)));
+    if (n == 0) throw std::runtime_error("the raw client's connection has ended");
+    BIO_write(SSL_get_rbio(ssl_), bytes.data(), static_cast<int>(n));
+  }
+
+  weir::unix_stream stream_;
+  SSL_CTX* context_;
+  SSL* ssl_;
+};
+
+}  // namespace test
