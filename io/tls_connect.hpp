@@ -13,8 +13,8 @@
 
 namespace weir {
 
-/// Completes with a connection to `host` over which the handshake is done: connect(), then tls_stream::handshake(), with
-/// the errors of both. Cancelled: stops, and nothing stays open.
+/// Completes with a connection to `host` over which the handshake is done: connect(), then tls_stream::handshake(),
+/// with the errors of both. Cancelled: stops, and nothing stays open.
 ///
 ///     auto stream = co_await weir::with_timeout(10s, weir::tls_connect(context, "example.org", "https"));
 [[nodiscard]] task<tls_stream<tcp_stream>> tls_connect(tls_context context, std::string host, std::string service,

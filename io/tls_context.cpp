@@ -202,9 +202,7 @@ std::shared_ptr<tls_trust> read_roots(std::string_view text, const std::string& 
   return made;
 }
 
-void trust(SSL_CTX* context, const tls_trust& roots) {
-  SSL_CTX_set1_cert_store(context, roots.store.get());
-}
+void trust(SSL_CTX* context, const tls_trust& roots) { SSL_CTX_set1_cert_store(context, roots.store.get()); }
 
 }  // namespace
 

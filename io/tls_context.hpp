@@ -33,7 +33,8 @@ class tls_certificate {
 
  private:
   friend class tls_context;
-  explicit tls_certificate(std::shared_ptr<const detail::tls_credentials> shared) noexcept : shared_(std::move(shared)) {}
+  explicit tls_certificate(std::shared_ptr<const detail::tls_credentials> shared) noexcept
+      : shared_(std::move(shared)) {}
   std::shared_ptr<const detail::tls_credentials> shared_;
 };
 

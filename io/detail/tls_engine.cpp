@@ -22,7 +22,8 @@ namespace {
 
 constexpr std::size_t most_kept = 32'768;  // of input; of output, before one more record is taken
 
-/// What was encrypted and not sent. Two pieces: one that is being sent, which must stay where it is, and one that grows.
+/// What was encrypted and not sent. Two pieces: one that is being sent, which must stay where it is, and one that
+/// grows.
 class output_buffer {
  public:
   /// False: there is too much already. One record, of 17 KiB at most, fits while there is not.

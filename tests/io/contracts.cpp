@@ -2,16 +2,14 @@
 
 #include <chrono>
 #include <cstdint>
-#include <filesystem>
-#include <fstream>
 #include <set>
-#include <stdexcept>
 #include <string>
 #include <utility>
 
 #include <weir/runtime/detail/run_queue.hpp>
 #include <weir/sync/event.hpp>
 
+#include "contract_rows.hpp"
 #include "scenes.hpp"
 #include "watchdog.hpp"
 
@@ -29,40 +27,10 @@ using weir::with_cancellation;
 using weir::with_task_group;
 using weir::with_timeout;
 
-namespace {
-
-/// The sources, through the link that every build directory has: this program is in tests/.
-std::filesystem::path documentation() {
-  return std::filesystem::read_symlink("/proc/self/exe").parent_path().parent_path() / "include" / "weir" / "docs";
-}
-
-/// The first columns of all tables that tell what a cancellation does.
-std::set<std::string> rows_of_contracts() {
-  std::ifstream file(documentation() / "contracts.md");
-  if (!file) throw std::runtime_error("docs/contracts.md cannot be read");
-  std::set<std::string> rows;
-  bool in_table = false;
-  for (std::string line; std::getline(file, line);) {
-    if (line.rfind("| ", 0) != 0) {
-      in_table = in_table && line.rfind("|-", 0) == 0;
-      continue;
-    }
-    if (std::exchange(in_table, true)) rows.insert(line.substr(2, line.find(" |", 2) - 2));
-  }
-  return rows;
-}
-
-}  // namespace
-
 TEST_CASE("contracts: each row of the table has a case, and each case a row") {
-  const std::set<std::string> rows = rows_of_contracts();
+  const std::set<std::string> rows = test::rows_of_contracts(false);
   CHECK(rows.size() > 50);
-  std::set<std::string> held;
-  for (const kind_of_operation& k : kinds_of_operations()) {
-    CHECK_MESSAGE(rows.contains(k.row), k.name << " says that it holds a row that is not there: " << k.row);
-    held.insert(k.row);
-  }
-  for (const std::string& row : rows) CHECK_MESSAGE(held.contains(row), "nothing holds what is said of " << row);
+  test::expect_rows_held(rows, kinds_of_operations());
 }
 
 // ---- at moments that the seed picks

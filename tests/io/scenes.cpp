@@ -38,11 +38,6 @@ using weir::with_task_group;
 
 namespace test {
 
-void pass_time(unsigned steps) {
-  static std::atomic<unsigned> sink{0};
-  for (unsigned i = 0; i < steps; ++i) sink.store(i, std::memory_order_relaxed);
-}
-
 namespace {
 
 // ---- sockets

@@ -99,8 +99,8 @@ authority::~authority() = default;
 
 credentials authority::issue(const wanted_certificate& wanted) const {
   const key own(EVP_EC_gen("P-256"));
-  const x509 made = certificate_for(own.get(), wanted.names.front(), wanted, false, parts_->certificate.get(),
-                                    parts_->own.get());
+  const x509 made =
+      certificate_for(own.get(), wanted.names.front(), wanted, false, parts_->certificate.get(), parts_->own.get());
   return {.certificate = pem_of(made.get()), .key = pem_of(own.get())};
 }
 

@@ -87,9 +87,10 @@ TEST_CASE("tls: both ends agree, know each other, and bytes go both ways until e
     CHECK(taken == 6);
     const std::string answer = co_await read_text(ends.client);
     CHECK(answer == "answer");
-    const std::size_t nothing = co_await ends.server.write_some({});
+    std::span<std::byte> empty;
+    const std::size_t nothing = co_await ends.server.write_some(empty);
     CHECK(nothing == 0);
-    const std::size_t into_nothing = co_await ends.client.read_some({});
+    const std::size_t into_nothing = co_await ends.client.read_some(empty);
     CHECK(into_nothing == 0);
 
     // One way ends, the other goes on; a second end is none.
@@ -137,7 +138,8 @@ TEST_CASE("tls: a certificate is refused that is another's, too old, too new, it
   CHECK(show_to_client(authority::self_signed()).client == rejected("self-signed certificate"));
   const authority stranger("Stranger");
   CHECK(show_to_client(stranger.issue()).client == rejected("unable to get local issuer certificate"));
-  CHECK(show_to_client(common_authority().issue({.for_clients = true})).client == rejected("unsuitable certificate purpose"));
+  CHECK(show_to_client(common_authority().issue({.for_clients = true})).client ==
+        rejected("unsuitable certificate purpose"));
 }
 
 TEST_CASE("tls: the system's roots do not know the test's authority") {
@@ -163,8 +165,8 @@ TEST_CASE("tls: the client's name chooses the server's certificate") {
   server.add_certificate(common_authority().issue({.names = {"b.test"}}).loaded());
   server.add_certificate(common_authority().issue({.names = {"*.c.test"}}).loaded());
   const tls_context client = client_context();
-  for (const auto& [host, shown] : {std::pair{"server.test", "server.test"}, std::pair{"b.test", "b.test"},
-                                    std::pair{"x.c.test", "*.c.test"}}) {
+  for (const auto& [host, shown] :
+       {std::pair{"server.test", "server.test"}, std::pair{"b.test", "b.test"}, std::pair{"x.c.test", "*.c.test"}}) {
     run_tls([&, wanted = std::string(host), name = std::string(shown)]() -> task<> {
       tls_ends ends = tls_pair(client, server, wanted);
       const handshakes how = co_await shake_hands(ends);
@@ -292,9 +294,8 @@ TEST_CASE("tls: the second connection to a host is resumed, and only to that hos
 
 TEST_CASE("tls: no session where either end wants none, and the oldest goes when there are too many") {
   run_tls([]() -> task<> {
-    for (const auto& [client, server] :
-         {std::pair{client_context({.sessions = 0}), server_context()},
-          std::pair{client_context(), server_context({.resumption = false})}}) {
+    for (const auto& [client, server] : {std::pair{client_context({.sessions = 0}), server_context()},
+                                         std::pair{client_context(), server_context({.resumption = false})}}) {
       for (int i = 0; i < 2; ++i) {
         const bool resumed = co_await visit(client, server);
         CHECK(!resumed);

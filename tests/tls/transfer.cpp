@@ -161,7 +161,8 @@ TEST_CASE("tls: a stream may be lent, and moved between operations") {
     co_await moved.write_all(bytes_of("hello"));
     const std::string text = co_await read_text(server);
     CHECK(text == "hello");
-    auto gone = co_await as_result(client.read_some({}));  // NOLINT(bugprone-use-after-move): what it says
+    std::span<std::byte> empty;
+    auto gone = co_await as_result(client.read_some(empty));  // NOLINT(bugprone-use-after-move): what it says
     CHECK(gone.error() == std::errc::bad_file_descriptor);
   });
 }
@@ -178,8 +179,7 @@ TEST_CASE("tls: a second reader and a second writer are told") {
       std::array<std::byte, 8> other{};
       auto second = co_await as_result(ends.client.read_some(other));
       CHECK(second.error() == std::errc::device_or_resource_busy);
-      CHECK(sentence_of(second) ==
-            "read wire: another task is doing so at the same time: Device or resource busy");
+      CHECK(sentence_of(second) == "read wire: another task is doing so at the same time: Device or resource busy");
       auto end = co_await as_result(ends.client.shutdown());
       CHECK(end.error() == std::errc::device_or_resource_busy);
       co_await ends.client.write_all(bytes_of("a writer is another thing"));
@@ -199,8 +199,7 @@ TEST_CASE("tls: a connection that ends without a farewell was cut off; what came
     for (int i = 0; i < 2; ++i) {
       auto cut = co_await as_result(read_text(ends.client));
       CHECK(cut.error() == tls_errc::truncated);
-      CHECK(sentence_of(cut) ==
-            "read wire: the connection ended without close_notify: stream was cut off");
+      CHECK(sentence_of(cut) == "read wire: the connection ended without close_notify: stream was cut off");
     }
     // The other way is still open.
     co_await ends.client.write_all(bytes_of("still here"));
@@ -288,7 +287,12 @@ TEST_CASE("tls: TLS 1.2 is spoken, and another handshake refused") {
     SSL_do_handshake(ends.client.ssl());
     co_await ends.client.flush();
     const auto body = [&](task_group& group) -> task<> {
-      auto reading = group.spawn(read_text(ends.server));
+      bool cut = false;
+      const auto reads = [&]() -> task<> {
+        auto r = co_await as_result(read_text(ends.server));
+        cut = r.error() == tls_errc::truncated;
+      };
+      auto reading = group.spawn(reads());
       co_await test::settle_down();
       CHECK(!reading.done());
       co_await ends.server.write_all(bytes_of("no"));
@@ -298,8 +302,8 @@ TEST_CASE("tls: TLS 1.2 is spoken, and another handshake refused") {
       CHECK(ERR_GET_REASON(ERR_peek_error()) == SSL_R_NO_RENEGOTIATION);
       ERR_clear_error();
       ends.client.socket().shutdown(weir::direction::write);
-      auto cut = co_await as_result(reading.join());
-      CHECK(cut.error() == tls_errc::truncated);
+      co_await reading.join();
+      CHECK(cut);
     };
     co_await with_task_group(body);
   });
