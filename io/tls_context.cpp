@@ -64,9 +64,9 @@ session_ptr session_cache::take(const std::string& host) {
     return session_ptr(session);
   }
   session_ptr taken = std::move(known->second->session);
-  const auto entry = known->second;
+  const auto place = known->second;
   by_host_.erase(known);
-  entries_.erase(entry);
+  entries_.erase(place);
   if (SSL_SESSION_is_resumable(taken.get()) != 1) return nullptr;
   return taken;
 }

@@ -86,14 +86,14 @@ class tls_stream {
 
   /// Completes with the number of bytes read: at least one, or 0 when the peer has said that this was all (or for an
   /// empty buffer). A transport that ends without that is tls_errc::truncated. Cancelled: no byte is lost.
-  [[nodiscard]] task<std::size_t> read_some(std::span<std::byte> into) {
+  [[nodiscard]] task<std::size_t> read_some(std::span<std::byte> buffer) {
     detail::tls_engine& engine = in_use("read");
     const detail::tls_role reader(engine.reading);
     if (!reader) detail::fail_busy("read", name());
     co_await checkpoint();
     std::size_t moved = 0;
     for (;;) {
-      const detail::tls_step step = engine.read(into, moved);
+      const detail::tls_step step = engine.read(buffer, moved);
       if (step == detail::tls_step::done) co_return moved;
       co_await get_on(step, "read");
     }
@@ -104,25 +104,25 @@ class tls_stream {
   /// Cancelled while it waits for bytes to leave that an earlier write has left behind: it has taken nothing. Cancelled
   /// while its own leave: it completes with what it has taken, for what is encrypted cannot be taken back. What the
   /// transport has not taken by then stays, at most 33 KiB, and goes first with the next write, finish() or shutdown().
-  [[nodiscard]] task<std::size_t> write_some(std::span<const std::byte> from) {
+  [[nodiscard]] task<std::size_t> write_some(std::span<const std::byte> bytes) {
     detail::tls_engine& engine = in_use("write");
     const detail::tls_role writer(engine.writing);
     if (!writer) detail::fail_busy("write", name());
     co_await checkpoint();
-    const std::size_t taken = co_await write_part(from);
+    const std::size_t taken = co_await write_part(bytes);
     co_return taken;
   }
 
-  /// Writes all of `from`. Cancelled or failed: bytes_written() tells how much was taken; of that the last part may
+  /// Writes all of `bytes`. Cancelled or failed: bytes_written() tells how much was taken; of that the last part may
   /// still be here, as with write_some().
-  [[nodiscard]] task<> write_all(std::span<const std::byte> from) {
+  [[nodiscard]] task<> write_all(std::span<const std::byte> bytes) {
     detail::tls_engine& engine = in_use("write");
     const detail::tls_role writer(engine.writing);
     if (!writer) detail::fail_busy("write", name());
     written_ = 0;
-    while (written_ < from.size()) {
+    while (written_ < bytes.size()) {
       co_await checkpoint();
-      const std::size_t taken = co_await write_part(from.subspan(written_));
+      const std::size_t taken = co_await write_part(bytes.subspan(written_));
       written_ += taken;
     }
   }
@@ -227,11 +227,11 @@ class tls_stream {
   /// for it.
   static auto a_while() { return sleep_for(std::chrono::milliseconds(1)); }
 
-  task<std::size_t> write_part(std::span<const std::byte> from) {
+  task<std::size_t> write_part(std::span<const std::byte> bytes) {
     co_await drain();  // what a stopped write has left
     std::size_t moved = 0;
     for (;;) {
-      const detail::tls_step step = engine_->write(from, moved);
+      const detail::tls_step step = engine_->write(bytes, moved);
       if (step == detail::tls_step::done) break;
       if (step == detail::tls_step::needs_input) {
         co_await await_message();
