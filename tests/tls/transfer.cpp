@@ -15,7 +15,7 @@
 using test::bytes_of;
 using test::client_context;
 using test::guarded_buffer;
-using test::raw_client;
+using test::raw_peer;
 using test::read_text;
 using test::run_tls;
 using test::sentence_of;
@@ -242,7 +242,7 @@ struct raw_ends {
       : client(std::move(both.first), version), server(server_context(), std::move(both.second)) {}
   task<> handshake() { co_await weir::when_all(client.handshake(), server.handshake()); }
 
-  raw_client client;
+  raw_peer client;
   weir::tls_stream<weir::unix_stream> server;
 };
 
@@ -276,6 +276,46 @@ TEST_CASE("tls: a peer changes its keys, and wants ours changed, while we read, 
     const std::string answer = co_await ends.client.read();
     CHECK(answer == "the first for long");
   });
+}
+
+TEST_CASE("tls: a write waits for the rest of a message that has come in part, with a task that reads and without") {
+  for (const bool somebody_reads : {true, false}) {
+    run_tls([&]() -> task<> {
+      auto [a, b] = weir::unix_stream::pair();
+      raw_peer server(std::move(a));
+      server.serve(test::common_authority().issue());
+      SSL_set_max_send_fragment(server.ssl(), 512);  // a ticket, which has the client's certificate in it, is longer
+      weir::tls_context context = client_context();
+      context.add_certificate(test::common_authority().issue({.for_clients = true}).loaded());
+      weir::tls_stream client{context, std::move(b), "server.test"};
+      co_await weir::when_all(server.handshake(true), client.handshake());
+      const std::string tickets = server.pending();
+      const auto byte = [&](std::size_t i) { return static_cast<std::size_t>(static_cast<unsigned char>(tickets[i])); };
+      const std::size_t first = 5 + byte(3) * 256 + byte(4);
+      REQUIRE(tickets.size() > first + 100);
+      co_await server.send_bytes(tickets.substr(0, first));
+      const auto body = [&](task_group& group) -> task<> {
+        auto reading = group.spawn(read_text(client));
+        co_await test::settle_down();
+        CHECK(!reading.done());
+        if (!somebody_reads) {
+          reading.request_cancellation();
+          while (!reading.done()) co_await weir::yield();
+        }
+        auto writing = group.spawn(client.write_all(bytes_of("at last")));
+        co_await test::settle_down();
+        CHECK(!writing.done());
+        co_await server.send_bytes(tickets.substr(first));
+        co_await writing.join();
+        const std::string got = co_await server.read();
+        CHECK(got == "at last");
+        group.cancel();
+      };
+      auto ended = co_await as_result(with_task_group(body));
+      static_cast<void>(ended);  // it was cancelled
+      CHECK(client.bytes_written() == 7);
+    });
+  }
 }
 
 TEST_CASE("tls: TLS 1.2 is spoken, and another handshake refused") {
@@ -312,7 +352,7 @@ TEST_CASE("tls: TLS 1.2 is spoken, and another handshake refused") {
 TEST_CASE("tls: an older version is refused") {
   run_tls([]() -> task<> {
     auto [a, b] = weir::unix_stream::pair();
-    raw_client old(std::move(a), TLS1_1_VERSION);
+    raw_peer old(std::move(a), TLS1_1_VERSION);
     SSL_set_security_level(old.ssl(), 0);
     weir::tls_stream server{server_context(), std::move(b)};
     SSL_do_handshake(old.ssl());
