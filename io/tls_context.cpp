@@ -169,7 +169,7 @@ std::shared_ptr<const tls_credentials> read_credentials(std::string_view chain, 
   made->chain.reset(not_null(sk_X509_new_null()));
   while (x509_ptr issuer = next_certificate(certificates.get(), chain_name)) {
     if (sk_X509_push(made->chain.get(), issuer.get()) == 0) throw std::bad_alloc();
-    static_cast<void>(issuer.release());
+    X509_up_ref(issuer.get());  // the chain's own
   }
   const bio_ptr keys = reader_of(key);
   made->key.reset(PEM_read_bio_PrivateKey(keys.get(), nullptr, no_passphrase, nullptr));
