@@ -132,7 +132,7 @@ class main_strand final : public strand {
   }
 
  private:
-  std::exception_ptr harvest() noexcept override { return body_.exception(); }  // it leaves through take()
+  const std::exception_ptr* harvest() noexcept override { return body_.thrown(); }  // it leaves through take()
   void harvest_stopped() noexcept override {
     stopped_because_ = state().cause();
     if (stopped_because_ == cancellation_cause::none) stopped_because_ = cancellation_cause::requested;
