@@ -59,9 +59,9 @@ extern "C" io_uring_probe* io_uring_get_probe_ring(io_uring* ring) {
   return probe;
 }
 
-/// The same.
+/// The same. They came in 5.19, as the flag did.
 extern "C" int io_uring_register_buf_ring(io_uring* ring, io_uring_buf_reg* wanted, unsigned options) {
-  if (refuses_buffer_rings) return -EINVAL;
+  if (refuses_buffer_rings || (known & IORING_SETUP_COOP_TASKRUN) == 0) return -EINVAL;
   static const auto real =
       reinterpret_cast<decltype(&io_uring_register_buf_ring)>(::dlsym(RTLD_NEXT, "io_uring_register_buf_ring"));
   return real ? real(ring, wanted, options) : -ENOSYS;
