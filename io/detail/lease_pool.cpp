@@ -4,6 +4,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <bit>
 #include <mutex>
 #include <new>
@@ -20,6 +21,10 @@ namespace {
 // a line more costs less.
 constexpr std::size_t line = 64;
 constexpr std::size_t stride_for(std::size_t size) noexcept { return (size + line - 1) / line * line + line; }
+
+// So many are in the kernel's ring at first. It takes them in turn, and those that it has had are what takes memory and
+// cache: no more than are in use at once should be.
+constexpr unsigned first_in_ring = 16;
 
 void* map(std::size_t bytes) noexcept {
   void* const at = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -99,13 +104,13 @@ void lease_pool::give_back(unsigned index) noexcept {
 }
 
 void lease_pool::put(unsigned index) noexcept {
-  if (uses_ring_ && !first_waiting_) {
-    publish(index);
-    return;
-  }
   next_[index] = free_;
   free_ = index;
-  if (first_waiting_) serve_soon();
+  if (first_waiting_) {
+    serve_soon();
+  } else {
+    fill_ring();
+  }
 }
 
 void lease_pool::collect() noexcept {
@@ -184,7 +189,7 @@ void lease_pool::deliver() noexcept {
     const std::lock_guard guard(lock_);
     wanted_ = false;
   }
-  while (uses_ring_ && free_ != none) publish(std::exchange(free_, next_[free_]));
+  fill_ring();
 }
 
 // ---- the kernel's ring of buffers
@@ -196,14 +201,24 @@ void* lease_pool::make_ring() noexcept {
 
 void lease_pool::use_ring() noexcept {
   uses_ring_ = true;
-  while (free_ != none) publish(std::exchange(free_, next_[free_]));
+  wanted_in_ring_ = std::min(first_in_ring, buffers_);
+  fill_ring();
 }
 
-void lease_pool::publish(unsigned index) noexcept {
-  io_uring_buf_ring_add(ring_, at(index), static_cast<unsigned>(size_), static_cast<unsigned short>(index),
-                        static_cast<int>(ring_entries_ - 1), 0);
-  io_uring_buf_ring_advance(ring_, 1);
-  ++in_ring_;
+void lease_pool::fill_ring() noexcept {
+  while (in_ring_ < wanted_in_ring_ && free_ != none && !first_waiting_) {
+    const unsigned index = std::exchange(free_, next_[free_]);
+    io_uring_buf_ring_add(ring_, at(index), static_cast<unsigned>(size_), static_cast<unsigned short>(index),
+                          static_cast<int>(ring_entries_ - 1), 0);
+    io_uring_buf_ring_advance(ring_, 1);
+    ++in_ring_;
+  }
+}
+
+void lease_pool::ring_ran_out() noexcept {
+  if (free_ == none) return;
+  wanted_in_ring_ = std::min(2 * wanted_in_ring_, buffers_);
+  fill_ring();
 }
 
 bool lease_pool::ring_has_some() noexcept {
@@ -215,8 +230,8 @@ bool lease_pool::ring_has_some() noexcept {
 lease lease_pool::taken_from_ring(unsigned index) noexcept {
   --in_ring_;
   counters_.buffers_taken.add();
-  // Before the kernel runs out: those that others have brought.
-  if (in_ring_ < buffers_ / 2) collect();
+  if (free_ == none) collect();
+  fill_ring();
   return {*this, at(index), index};
 }
 

@@ -54,6 +54,8 @@ class lease_pool final : private message {
   void use_ring() noexcept;
   /// Whether the kernel has a buffer to give, as far as its completions tell.
   [[nodiscard]] bool ring_has_some() noexcept;
+  /// By a completion: it had none, where there may be some.
+  void ring_ran_out() noexcept;
   /// By a completion: the kernel has given this one away.
   [[nodiscard]] lease taken_from_ring(unsigned index) noexcept;
 
@@ -73,7 +75,7 @@ class lease_pool final : private message {
   /// Takes what other threads have brought.
   void collect() noexcept;
   void put(unsigned index) noexcept;
-  void publish(unsigned index) noexcept;
+  void fill_ring() noexcept;
   void serve_soon() noexcept;
   [[nodiscard]] lease take_free() noexcept;
 
@@ -87,7 +89,8 @@ class lease_pool final : private message {
   std::unique_ptr<std::uint32_t[]> next_;  // by buffer, while it is in one of the lists
   bool uses_ring_ = false;
   bool serving_ = false;
-  unsigned in_ring_ = 0;       // published, and not known to be given away
+  unsigned wanted_in_ring_ = 0;  // as many as have been in use at once, from a few on
+  unsigned in_ring_ = 0;         // published, and not known to be given away
   std::uint32_t free_ = none;  // the first of a list: the latest to come home is the first to go, while it is in cache
   receive_lease_operation* first_waiting_ = nullptr;
   receive_lease_operation* last_waiting_ = nullptr;

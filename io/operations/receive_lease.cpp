@@ -113,6 +113,7 @@ bool receive_lease_operation::intercept(int& result, bool ending) noexcept {
     return false;
   }
   // The ring may have run out in the middle of what has completed together, and have some again by now.
+  if (asked == form::chosen) pool_->ring_ran_out();
   if (result == -EAGAIN || pool_->ring_has_some()) {
     ask_again();
     return true;

@@ -304,6 +304,33 @@ TEST_CASE("lease: a kernel without buffer rings") {
   run_checked(main(true), {.workers = 1, .lease_size = 1000});
 }
 
+TEST_CASE("lease: many at once are a few rounds more for the kernel, and still its choice") {
+  auto main = []() -> task<> {
+    std::vector<std::pair<weir::unix_stream, weir::unix_stream>> pairs;
+    for (int i = 0; i < 200; ++i) pairs.push_back(weir::unix_stream::pair());
+    for (int round = 0; round < 3; ++round) {
+      std::vector<lease> held;
+      auto body = [&](task_group& group) -> task<> {
+        for (auto& both : pairs) {
+          group.spawn([&]() -> task<> {
+            std::optional<lease> got = co_await both.first.receive();
+            held.push_back(std::move(*got));
+          });
+        }
+        co_await test::settle_down();
+        for (auto& both : pairs) CHECK(::send(both.second.native_handle(), "now", 3, MSG_NOSIGNAL) == 3);
+      };
+      co_await weir::with_task_group(body);
+      CHECK(held.size() == 200);
+      CHECK(counted().leased == 200);
+    }
+    CHECK(counted().leased == 0);
+    CHECK(counted().lease_waits == 0);
+    if (uses_ring()) CHECK(counted().ring_leases == 600);
+  };
+  run_checked(main());
+}
+
 TEST_CASE("lease: on epoll nothing is the ring's") {
   auto main = []() -> task<> {
     co_await many_over_few(2, 1000);
