@@ -1,5 +1,6 @@
 #include <weir/io/lease.hpp>
 
+#include <sys/resource.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -22,6 +23,7 @@
 #include "../skip.hpp"
 #include "guarded_buffer.hpp"
 #include "pretended_kernel.hpp"
+#include "sandbox.hpp"
 #include "streams.hpp"
 #include "tcp_support.hpp"
 
@@ -511,6 +513,28 @@ TEST_CASE("lease: tasks that move between workers") {
     CHECK(counted().leased == 0);
   };
   run_checked(main(), {.workers = 4, .lease_buffers = 40});
+}
+
+TEST_CASE("lease: without memory for the buffers a receive fails, and says so") {
+  if (test::sanitized) return skip("sanitizers need more address space than is left here");
+  const std::string said = test::in_a_child([] {
+    const rlimit limit{.rlim_cur = rlim_t{1} << 32, .rlim_max = rlim_t{1} << 32};
+    if (::setrlimit(RLIMIT_AS, &limit) != 0) return std::string("the test's own setrlimit");
+    auto main = []() -> task<std::string> {
+      test::connection c = connect_pair();
+      c.peer.send(bytes_of("1"));
+      for (int i = 0; i < 2; ++i) {
+        auto r = co_await as_result(c.stream.receive());
+        if (r.error() != std::errc::not_enough_memory) co_return "no error";
+        if (!sentence_of(r).ends_with(": Cannot allocate memory")) co_return sentence_of(r);
+      }
+      std::byte byte{};
+      const std::size_t n = co_await c.stream.read_some({&byte, 1});
+      co_return n == 1 && byte == std::byte{'1'} ? "as it should be" : "something else was read";
+    };
+    return weir::run(main(), {.workers = 1, .lease_buffers = 32768, .lease_size = std::size_t{1} << 20});
+  });
+  CHECK(said == "as it should be");
 }
 
 // ---- at moments that a seed picks
