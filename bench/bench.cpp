@@ -226,7 +226,7 @@ int become(const std::string& name, int argc, char** argv) {
 }
 
 int list_servers() {
-  for (const bench::known_server& server : bench::known_servers()) fmt::print("{:<14} {}\n", server.name, server.title);
+  for (const bench::known_server& server : bench::known_servers()) fmt::print("{:<18} {}\n", server.name, server.title);
   return 0;
 }
 

@@ -83,7 +83,7 @@ class lease_pool final : private message {
   const std::size_t size_;
   const std::size_t stride_;
   const unsigned buffers_;
-  unsigned ring_entries_;
+  const unsigned ring_entries_;
   std::byte* memory_ = nullptr;
   io_uring_buf_ring* ring_ = nullptr;
   std::unique_ptr<std::uint32_t[]> next_;  // by buffer, while it is in one of the lists

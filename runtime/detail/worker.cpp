@@ -285,8 +285,8 @@ worker_counters worker::counters() const noexcept {
   now.leases = of_io.leases.read();
   now.ring_leases = of_io.ring_leases.read();
   now.lease_waits = of_io.lease_waits.read();
-  now.leased = of_io.buffers_returned.read() + of_io.buffers_brought.read();
-  now.leased = of_io.buffers_taken.read() - now.leased;  // in this order: none comes home before it is taken
+  const std::uint64_t home = of_io.buffers_returned.read() + of_io.buffers_brought.read();
+  now.leased = std::max(of_io.buffers_taken.read(), home) - home;
   timespec used{};
   if (cpu_clock_ != -1 && clock_gettime(cpu_clock_, &used) == 0) {
     now.cpu_time = std::chrono::seconds(used.tv_sec) + std::chrono::nanoseconds(used.tv_nsec);
