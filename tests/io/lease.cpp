@@ -10,6 +10,7 @@
 #include <chrono>
 #include <deque>
 #include <optional>
+#include <span>
 #include <stdexcept>
 #include <string>
 #include <thread>
@@ -185,6 +186,7 @@ TEST_CASE("lease: no more bytes than a buffer has, and the rest with the next") 
     c.peer.send(bytes_of("0123456789"));
     co_await c.stream.readable();
     std::vector<lease> held;
+    held.reserve(3);
     for (const char* part : {"0123", "4567", "89"}) {
       std::optional<lease> got = co_await c.stream.receive();
       REQUIRE(got);
@@ -200,6 +202,7 @@ TEST_CASE("lease: no more bytes than a buffer has, and the rest with the next") 
 TEST_CASE("lease: idle connections hold no buffer") {
   auto main = []() -> task<> {
     std::vector<std::pair<weir::unix_stream, weir::unix_stream>> pairs;
+    pairs.reserve(1000);
     for (int i = 0; i < 1000; ++i) pairs.push_back(weir::unix_stream::pair());
     int received = 0;
     auto body = [&](task_group& group) -> task<> {
@@ -309,6 +312,7 @@ TEST_CASE("lease: a kernel without buffer rings") {
 TEST_CASE("lease: many at once are a few rounds more for the kernel, and still its choice") {
   auto main = []() -> task<> {
     std::vector<std::pair<weir::unix_stream, weir::unix_stream>> pairs;
+    pairs.reserve(200);
     for (int i = 0; i < 200; ++i) pairs.push_back(weir::unix_stream::pair());
     for (int round = 0; round < 3; ++round) {
       std::vector<lease> held;
@@ -380,14 +384,13 @@ TEST_CASE("lease: what nobody takes goes home with the operation") {
   run_checked(main());
 }
 
-TEST_CASE("lease: closed while it waits, in either way, and while it is held") {
+TEST_CASE("lease: closed while it waits for bytes or for a buffer, and while it is held") {
   auto main = []() -> task<> {
     std::array<test::connection, 2> all = {connect_pair(), connect_pair()};
-    const std::string name = all[1].stream.name();
-    for (std::size_t i : {0u, 1u}) {
-      auto waiting = weir::spawn(next_text(all[i].stream));
+    for (test::connection& each : all) {
+      auto waiting = weir::spawn(next_text(each.stream));
       co_await test::settle_down();
-      all[i].stream.close();
+      each.stream.close();
       const auto r = co_await as_result(waiting.join());
       CHECK(r.error() == std::errc::operation_canceled);
     }
@@ -529,7 +532,8 @@ TEST_CASE("lease: without memory for the buffers a receive fails, and says so") 
         if (!sentence_of(r).ends_with(": Cannot allocate memory")) co_return sentence_of(r);
       }
       std::byte byte{};
-      const std::size_t n = co_await c.stream.read_some({&byte, 1});
+      const std::span<std::byte> one(&byte, 1);
+      const std::size_t n = co_await c.stream.read_some(one);
       co_return n == 1 && byte == std::byte{'1'} ? "as it should be" : "something else was read";
     };
     return weir::run(main(), {.workers = 1, .lease_buffers = 32768, .lease_size = std::size_t{1} << 20});
