@@ -189,8 +189,14 @@ worker::~worker() {
 
 void worker::attach() {
   runtime_core* const simulated = core_.simulation().enabled ? &core_ : nullptr;
+  const runtime_options& options = core_.options();
   if (pthread_getcpuclockid(pthread_self(), &cpu_clock_) != 0) cpu_clock_ = -1;
-  reactor_ = make_default_reactor({core_.options().backend, core_.options().ring_entries, simulated}, why_not_uring_);
+  reactor_ = make_default_reactor({.backend = options.backend,
+                                   .entries = options.ring_entries,
+                                   .lease_buffers = options.lease_buffers,
+                                   .lease_size = options.lease_size,
+                                   .simulation = simulated},
+                                  why_not_uring_);
 }
 
 // In a simulation the seed chooses, and tasks that stay at home are sent there. False: it is for the run queue here.
@@ -235,6 +241,11 @@ worker_counters worker::counters() const noexcept {
   now.in_flight = now.io_started - now.io_completed;
   now.ring_full = of_io.ring_full.read();
   now.ring_overflows = of_io.ring_overflows.read();
+  now.leases = of_io.leases.read();
+  now.ring_leases = of_io.ring_leases.read();
+  now.lease_waits = of_io.lease_waits.read();
+  const std::uint64_t home = of_io.buffers_returned.read() + of_io.buffers_brought.read();
+  now.leased = std::max(of_io.buffers_taken.read(), home) - home;
   timespec used{};
   if (cpu_clock_ != -1 && clock_gettime(cpu_clock_, &used) == 0) {
     now.cpu_time = std::chrono::seconds(used.tv_sec) + std::chrono::nanoseconds(used.tv_nsec);
