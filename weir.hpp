@@ -15,6 +15,7 @@
 #include "io/explore.hpp"
 #include "io/file.hpp"
 #include "io/file_status.hpp"
+#include "io/lease.hpp"
 #include "io/lines.hpp"
 #include "io/path_operations.hpp"
 #include "io/pipe.hpp"

@@ -31,7 +31,7 @@ std::unique_ptr<reactor> make_default_reactor(const reactor_options& options, st
   why_not_uring.clear();
   const backend_kind kind = wanted(options.backend);
   if (kind == backend_kind::simulated) {
-    if (options.simulation) return std::make_unique<simulated_reactor>(*options.simulation);
+    if (options.simulation) return std::make_unique<simulated_reactor>(options);
     throw std::system_error(EINVAL, std::generic_category(),
                             "runtime_options::backend: `simulated` is only for weir::simulation");
   }

@@ -7,7 +7,10 @@ namespace weir {
 
 simulation::simulation(simulation_options options)
     : seed_(options.seed),
-      runtime_(runtime_access::make({.offload_threads = 1, .on_error = options.on_error},
+      runtime_(runtime_access::make({.lease_buffers = options.lease_buffers,
+                                     .lease_size = options.lease_size,
+                                     .offload_threads = 1,
+                                     .on_error = options.on_error},
                                     {.enabled = true, .seed = options.seed})),
       kernel_(static_cast<detail::simulated_reactor&>(runtime_access::core(runtime_).first().io()).kernel()) {
   kernel_.network = options.network;

@@ -54,6 +54,9 @@ struct simulation_options {
   std::uint64_t seed = 0;
   simulated_network network{};
   simulated_files files{};
+  /// As those of runtime_options.
+  unsigned lease_buffers = 256;
+  std::size_t lease_size = 4096;
   /// As runtime_options::on_error.
   void (*on_error)(const std::exception_ptr&) noexcept = nullptr;
 };

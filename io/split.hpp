@@ -65,6 +65,7 @@ class read_half : public detail::stream_half<Stream> {
 
   // As the stream's.
   [[nodiscard]] auto read_some(std::span<std::byte> into) noexcept { return this->whole().read_some(into); }
+  [[nodiscard]] auto receive() noexcept { return this->whole().receive(); }
   [[nodiscard]] auto read_exactly(std::span<std::byte> into) noexcept { return this->whole().read_exactly(into); }
   [[nodiscard]] auto readable() noexcept { return this->whole().readable(); }
   [[nodiscard]] std::size_t bytes_read() const noexcept { return this->stream().bytes_read(); }

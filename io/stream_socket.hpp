@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "operations/receive.hpp"
+#include "operations/receive_lease.hpp"
 #include "operations/send.hpp"
 #include "socket_base.hpp"
 
@@ -24,6 +25,15 @@ class stream_socket : public socket_base {
   /// Completes with the number of bytes read: at least one, or 0 at the end of the stream (or for an empty buffer).
   /// Cancelled: no byte that was taken from the socket is lost; if some had arrived they are delivered.
   [[nodiscard]] auto read_some(std::span<std::byte> into) noexcept { return detail::receive_operation(target(), into); }
+  /// Reads into a buffer that is lent: completes with a lease of the bytes, at least one, or an empty optional at the
+  /// end of the stream. While nothing is there no buffer is held, so idle connections cost none: for servers with many
+  /// of them. While all buffers are lent, it waits until one comes home, and those that wait take turns. Another
+  /// receive() may follow while leases of earlier ones are held, up to runtime_options::lease_buffers of them: who
+  /// holds all of them and waits for one more waits for ever.
+  ///
+  /// Cancelled: no byte that was taken from the socket is lost; if some had arrived they are delivered. A worker's
+  /// first one makes its buffers (ENOMEM); the others allocate nothing.
+  [[nodiscard]] auto receive() noexcept { return detail::receive_lease_operation(target()); }
   /// Fills `into`. weir::errc::end_of_stream when the stream ends before. Cancelled: bytes_read() tells how much of
   /// `into` was filled.
   [[nodiscard]] auto read_exactly(std::span<std::byte> into) noexcept {

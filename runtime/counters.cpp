@@ -18,10 +18,14 @@ worker_counters& worker_counters::operator+=(const worker_counters& other) noexc
   io_completed += other.io_completed;
   ring_full += other.ring_full;
   ring_overflows += other.ring_overflows;
+  leases += other.leases;
+  ring_leases += other.ring_leases;
+  lease_waits += other.lease_waits;
   cpu_time += other.cpu_time;
   ready += other.ready;
   armed += other.armed;
   in_flight += other.in_flight;
+  leased += other.leased;
   return *this;
 }
 

@@ -32,12 +32,18 @@ struct worker_counters {
   std::uint64_t ring_full = 0;       ///< operations that had to wait for an entry of the submission queue
   std::uint64_t ring_overflows = 0;  ///< times that the completion queue was too small; nothing is lost by that
 
+  // Leases: see runtime_options::lease_buffers.
+  std::uint64_t leases = 0;       ///< that its receive()s completed with
+  std::uint64_t ring_leases = 0;  ///< of those: the kernel chose the buffer itself, from the ring's own
+  std::uint64_t lease_waits = 0;  ///< times that a receive() had something to read and no buffer for it
+
   std::chrono::nanoseconds cpu_time{};  ///< that its thread has used; of the thread that called run(), all of it
 
   // At this moment.
   std::uint64_t ready = 0;      ///< tasks in its run queue
   std::uint64_t armed = 0;      ///< timers that are to fire, timeouts among them
   std::uint64_t in_flight = 0;  ///< I/O operations
+  std::uint64_t leased = 0;     ///< buffers that are not at home: leases, and transfers under way
 
   worker_counters& operator+=(const worker_counters& other) noexcept;
 };

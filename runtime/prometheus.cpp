@@ -41,9 +41,15 @@ constexpr std::array per_worker = {
            &worker_counters::ring_full},
     metric{"weir_ring_overflows_total", kind::counter, "Times that the completion queue was too small.",
            &worker_counters::ring_overflows},
+    metric{"weir_leases_total", kind::counter, "Leases that receive() completed with.", &worker_counters::leases},
+    metric{"weir_ring_leases_total", kind::counter, "Of those: the kernel chose the buffer from the ring's own.",
+           &worker_counters::ring_leases},
+    metric{"weir_lease_waits_total", kind::counter, "Times that a receive() had to wait for a buffer.",
+           &worker_counters::lease_waits},
     metric{"weir_ready_tasks", kind::gauge, "Tasks in the run queue.", &worker_counters::ready},
     metric{"weir_armed_timers", kind::gauge, "Timers that are to fire.", &worker_counters::armed},
     metric{"weir_io_in_flight", kind::gauge, "I/O operations under way.", &worker_counters::in_flight},
+    metric{"weir_leased_buffers", kind::gauge, "Buffers of receive() that are not at home.", &worker_counters::leased},
 };
 
 }  // namespace

@@ -45,6 +45,12 @@ struct runtime_options {
   /// Entries of each worker's submission queue (io_uring only); rounded up to a power of two, 1 to 32768. More
   /// operations than that may be in flight.
   unsigned ring_entries = 256;
+  /// How many buffers each worker has for the receive() of streams, 1 to 32768, which is also how many leases it lends
+  /// at a time, and of how many bytes each, 1 to 2^30. They are made by the worker's first receive(), and take memory
+  /// only once they have been used: 1 MiB for each such worker at most by default. Who receives while all are lent
+  /// waits until one comes home.
+  unsigned lease_buffers = 256;
+  std::size_t lease_size = 4096;
   /// Most threads for offload(); they are started on demand and end when idle. 0: 4 per CPU, at least 8.
   unsigned offload_threads = 0;
   /// Bytes of stack for each of those, rounded up to whole pages. 0: the system's default, mostly 8 MiB of address
@@ -132,7 +138,7 @@ class main_strand final : public strand {
   }
 
  private:
-  std::exception_ptr harvest() noexcept override { return body_.exception(); }  // it leaves through take()
+  const std::exception_ptr* harvest() noexcept override { return body_.thrown(); }  // it leaves through take()
   void harvest_stopped() noexcept override {
     stopped_because_ = state().cause();
     if (stopped_because_ == cancellation_cause::none) stopped_because_ = cancellation_cause::requested;

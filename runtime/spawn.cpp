@@ -19,18 +19,17 @@ void require_worker(const runtime_core& runtime, unsigned index) {
                                       count == 1 ? "1 worker" : fmt::format("{} workers", count)));
 }
 
-void spawned_base::drop_handle() noexcept {
-  leaf* found = link_.load(std::memory_order_acquire);
-  if (found != finished()) {
-    // The runtime's address is compared before anything is asked of it.
-    const runtime_core& runtime = *env().runtime;
-    if (on_worker_of(runtime) && !is_shared(runtime)) {
-      link_.store(dropped(), std::memory_order_relaxed);
-    } else {
-      found = link_.exchange(dropped(), std::memory_order_acq_rel);
-    }
-    WEIR_DETAIL_ASSERT(!is_joiner(found), "a join_handle was dropped while a task joins it");
+void spawned_base::drop_unfinished() noexcept {
+  // The runtime's address is compared before anything is asked of it.
+  const runtime_core& runtime = *env().runtime;
+  leaf* found = nullptr;
+  if (on_worker_of(runtime) && !is_shared(runtime)) {
+    found = link_.load(std::memory_order_relaxed);
+    link_.store(dropped(), std::memory_order_relaxed);
+  } else {
+    found = link_.exchange(dropped(), std::memory_order_acq_rel);
   }
+  WEIR_DETAIL_ASSERT(!is_joiner(found), "a join_handle was dropped while a task joins it");
   if (found == finished()) free();
 }
 
@@ -42,12 +41,12 @@ void spawned_base::requested_outside() noexcept {
   if (one_gone_.exchange(true, std::memory_order_acq_rel)) delete this;
 }
 
-std::exception_ptr spawned_base::harvest() noexcept {
-  exception_ = take_outcome(link_.load(std::memory_order_relaxed) != dropped());
+const std::exception_ptr* spawned_base::harvest() noexcept {
+  take_outcome(link_.load(std::memory_order_relaxed) != dropped());
+  if (!exception_) return nullptr;
   // The last handle may be dropped anywhere, when the runtime has gone.
-  if (exception_) keep_on_error(env().runtime->options().on_error);
-  drop_call();
-  return exception_;
+  keep_on_error(env().runtime->options().on_error);
+  return &exception_;
 }
 
 void spawned_base::harvest_stopped() noexcept {
@@ -57,7 +56,19 @@ void spawned_base::harvest_stopped() noexcept {
 }
 
 void spawned_base::release() noexcept {
-  leaf* found = link_.load(std::memory_order_acquire);
+  leaf* const found = link_.load(std::memory_order_acquire);
+  if (found == dropped()) {
+    free();
+  } else if (joined_here_ && is_joiner(found) && !is_case(found)) {
+    link_.store(finished(), std::memory_order_release);
+    // From here on the record is the handle's.
+    this_worker->make_ready_next(found->frame());
+  } else {
+    release_to(found);
+  }
+}
+
+void spawned_base::release_to(leaf* found) noexcept {
   for (;;) {
     if (found == dropped()) {
       free();
@@ -67,10 +78,6 @@ void spawned_base::release() noexcept {
       if (!link_.compare_exchange_strong(found, telling(), std::memory_order_acq_rel)) continue;
       release_to_case(found);
       return;
-    }
-    if (is_joiner(found) && joined_here_) {
-      link_.store(finished(), std::memory_order_release);
-      break;
     }
     if (link_.compare_exchange_strong(found, finished(), std::memory_order_acq_rel)) break;
   }

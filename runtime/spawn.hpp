@@ -36,7 +36,13 @@ class spawned_base : public strand {
  public:
   [[nodiscard]] bool done() const noexcept { return link_.load(std::memory_order_acquire) == finished(); }
   /// The handle goes. Any thread.
-  void drop_handle() noexcept;
+  void drop_handle() noexcept {
+    if (done()) {
+      free();
+    } else {
+      drop_unfinished();
+    }
+  }
   /// Stops the task if it still runs. Any thread.
   void cancel_from_handle() noexcept;
 
@@ -85,13 +91,14 @@ class spawned_base : public strand {
   spawned_base() = default;
   virtual ~spawned_base();  // defined where report_unobserved is known
 
-  std::exception_ptr harvest() noexcept final;
+  const std::exception_ptr* harvest() noexcept final;
   void harvest_stopped() noexcept final;
   void release() noexcept final;
 
-  /// Ends the task's frame, and with it its parameters; keeps the value when `wanted`.
-  virtual std::exception_ptr take_outcome(bool wanted) noexcept = 0;
-  /// Destroys what the task was made of. After its frame.
+  /// Ends the task's frame, and with it its parameters, and then destroys what the task was made of. Keeps the
+  /// exception, and the value when `wanted`.
+  virtual void take_outcome(bool wanted) noexcept = 0;
+  /// The same for a task that was stopped: its frame has gone.
   virtual void drop_call() noexcept {}
 
  private:
@@ -114,6 +121,9 @@ class spawned_base : public strand {
   /// The task has ended: tells the case of a select that waits for that, and then says that it has.
   void release_to_case(leaf* found) noexcept;
 
+  void drop_unfinished() noexcept;
+  /// release() for whoever `found` in link_ is.
+  void release_to(leaf* found) noexcept;
   /// Task and handle have gone.
   void free() noexcept;
   void requested_outside() noexcept final;
@@ -161,13 +171,13 @@ class spawned : public spawned_base {
   }
 
  protected:
-  task<T> body_;
-
- private:
-  std::exception_ptr take_outcome(bool wanted) noexcept override {
+  void take_outcome(bool wanted) noexcept override {
     const task<T> ended = std::move(body_);
-    if (std::exception_ptr exception = ended.exception()) return exception;
-    if (!wanted) return nullptr;
+    if (const std::exception_ptr* thrown = ended.thrown()) {
+      exception_ = *thrown;
+      return;
+    }
+    if (!wanted) return;
     try {
       if constexpr (std::is_reference_v<T>) {
         value_.value = std::addressof(ended.take());
@@ -175,11 +185,13 @@ class spawned : public spawned_base {
         value_.value.emplace(ended.take());
       }
     } catch (...) {
-      return std::current_exception();
+      exception_ = std::current_exception();
     }
-    return nullptr;
   }
 
+  task<T> body_;
+
+ private:
   [[no_unique_address]] result_storage<T> value_;
 };
 
@@ -210,6 +222,10 @@ class spawned_call final : public spawned<T> {
     F callable;
     [[no_unique_address]] std::tuple<Args...> arguments;
   };
+  void take_outcome(bool wanted) noexcept override {
+    spawned<T>::take_outcome(wanted);
+    call_.reset();
+  }
   void drop_call() noexcept override { call_.reset(); }
 
   std::optional<call> call_;

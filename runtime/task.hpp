@@ -85,8 +85,9 @@ class task_promise final : public awaiting_promise {
     if (outcome == outcome_kind::exception) std::rethrow_exception(exception_);
     return std::move(value_);
   }
-  [[nodiscard]] std::exception_ptr exception() const noexcept {
-    return outcome == outcome_kind::exception ? exception_ : nullptr;
+  /// The exception with which it ended; null if it did not.
+  [[nodiscard]] const std::exception_ptr* thrown() const noexcept {
+    return outcome == outcome_kind::exception ? &exception_ : nullptr;
   }
 
  private:
@@ -113,7 +114,7 @@ class task_promise<T&> final : public awaiting_promise {
     if (exception_) std::rethrow_exception(exception_);
     return *value_;
   }
-  [[nodiscard]] std::exception_ptr exception() const noexcept { return exception_; }
+  [[nodiscard]] const std::exception_ptr* thrown() const noexcept { return exception_ ? &exception_ : nullptr; }
 
  private:
   T* value_ = nullptr;
@@ -133,7 +134,7 @@ class task_promise<void> final : public awaiting_promise {
   void take() const {
     if (exception_) std::rethrow_exception(exception_);
   }
-  [[nodiscard]] std::exception_ptr exception() const noexcept { return exception_; }
+  [[nodiscard]] const std::exception_ptr* thrown() const noexcept { return exception_ ? &exception_ : nullptr; }
 
  private:
   std::exception_ptr exception_;
@@ -193,9 +194,10 @@ class [[nodiscard]] task : public detail::operation_base {
     return promise().take();
   }
   result<T> resume_result() noexcept {
-    if (std::exception_ptr exception = promise().exception()) {
+    if (const std::exception_ptr* thrown = promise().thrown()) {
+      detail::failure failed(*thrown);
       destroy();
-      return detail::failure(std::move(exception));
+      return failed;
     }
     return detail::capture<T>([this]() -> T { return resume(); });
   }
@@ -204,7 +206,8 @@ class [[nodiscard]] task : public detail::operation_base {
     promise().owner = &handle_;
     return promise();
   }
-  [[nodiscard]] std::exception_ptr exception() const noexcept { return promise().exception(); }
+  [[nodiscard]] const std::exception_ptr* thrown() const noexcept { return promise().thrown(); }
+  [[nodiscard]] std::exception_ptr exception() const noexcept { return thrown() ? *thrown() : nullptr; }
   T take() const { return promise().take(); }
 
  private:

@@ -30,7 +30,7 @@ namespace detail {
 
 class any_core : public group_core {
  protected:
-  any_core() noexcept : group_core(on_failure::isolate) {}
+  any_core() noexcept : group_core(on_failure::first_decides) {}
   ~any_core() = default;
 
   void begin(const await_context& context) noexcept;

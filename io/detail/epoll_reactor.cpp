@@ -59,8 +59,9 @@ int wait_microseconds(int epoll, epoll_event* events, int most, const timespec* 
 
 epoll_reactor::owned_number::~owned_number() { static_cast<void>(::close(number_)); }
 
-epoll_reactor::epoll_reactor(const reactor_options&)
-    : epoll_(made(epoll_create1(EPOLL_CLOEXEC), "epoll_create1 for a worker's reactor")),
+epoll_reactor::epoll_reactor(const reactor_options& options)
+    : io_reactor(options),
+      epoll_(made(epoll_create1(EPOLL_CLOEXEC), "epoll_create1 for a worker's reactor")),
       wake_(made(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), "eventfd for a worker's wake-ups")) {
   epoll_event event{};
   const timespec at_once{};

@@ -5,8 +5,8 @@
 #include <cstdint>
 #include <vector>
 
-#include "../../runtime/detail/reactor.hpp"
 #include "blocking_step.hpp"
+#include "io_reactor.hpp"
 
 namespace weir::detail {
 
@@ -19,7 +19,7 @@ namespace weir::detail {
 ///
 /// A request-response server spends two system calls for a request, and one more for a batch of them: what is known not
 /// to be ready is not asked.
-class epoll_reactor final : public reactor, private blocking_host {
+class epoll_reactor final : public io_reactor, private blocking_host {
  public:
   /// Throws std::system_error with a sentence (no descriptors left, no memory).
   explicit epoll_reactor(const reactor_options& options);

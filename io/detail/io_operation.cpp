@@ -118,6 +118,7 @@ void io_leaf::submit() noexcept { owner_->io().submit(*this); }
 
 void io_leaf::completed(int result, std::uint32_t) noexcept {
   const std::uint8_t asked = asked_.load(std::memory_order_acquire);
+  if (intercepts_ && intercept(result, asked != 0)) return;
   if (asked == 0 && (ended_early(result) || woken_in_vain(result) || (result < 0 && try_again(result)))) {
     submit();  // a signal, others were faster, or somebody else's trouble
     return;
@@ -168,7 +169,7 @@ void io_leaf::cancel_for_close() noexcept { ask(for_close); }
 void io_leaf::ask(std::uint8_t why) noexcept {
   if (current_worker() == owner_) {
     asked_.fetch_or(why, std::memory_order_acq_rel);
-    owner_->io().cancel(*this);
+    end_early();
     return;
   }
   const std::uint8_t before = asked_.fetch_or(why | posted, std::memory_order_acq_rel);
@@ -177,6 +178,11 @@ void io_leaf::ask(std::uint8_t why) noexcept {
 
 void io_leaf::deliver() noexcept {
   delivered_ = true;
+  end_early();
+}
+
+void io_leaf::end_early() noexcept {
+  if (where == place::elsewhere) come_back();
   owner_->io().cancel(*this);
 }
 

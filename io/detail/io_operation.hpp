@@ -62,6 +62,9 @@ class io_leaf : public leaf, public io_operation, public list_hook {
   [[nodiscard]] virtual std::uint8_t ring_opcode() const noexcept { return in_no_ring; }
   static constexpr std::uint8_t in_no_ring = 0xff;
   [[nodiscard]] bool asks_probe() const noexcept { return asks_probe_; }
+  /// Ring form: the kernel has chosen this one of its ring of buffers for the operation, whatever its result is. Before
+  /// completed().
+  virtual void buffer_chosen(unsigned /*index*/) noexcept {}
   [[nodiscard]] virtual io_use use() const noexcept = 0;
   /// Whether an attempt that moved `result` bytes has seen the last of what was ready: true only where less than was
   /// asked for proves that, as on TCP streams (see descriptor).
@@ -90,16 +93,31 @@ class io_leaf : public leaf, public io_operation, public list_hook {
     waiting,            // readiness: for its descriptor
     offloaded,          // in the pool
     completing,         // result() is to be delivered
+    elsewhere,          // no reactor has it: it waits for something else, see intercept()
   };
 
  protected:
   explicit io_leaf(descriptor* target) noexcept : descriptor_(target) {}
   io_leaf(const io_leaf& other) noexcept
-      : leaf(other), io_operation(other), list_hook(), descriptor_(other.descriptor_), asks_probe_(other.asks_probe_) {}
+      : leaf(other),
+        io_operation(other),
+        list_hook(),
+        descriptor_(other.descriptor_),
+        asks_probe_(other.asks_probe_),
+        intercepts_(other.intercepts_) {}
   ~io_leaf() = default;
 
   /// For blocking operations that not every kernel with a ring has there.
   void ask_probe() noexcept { asks_probe_ = true; }
+
+  /// For those that wait for more than their descriptor.
+  void intercept_completions() noexcept { intercepts_ = true; }
+  /// Before anything is made of a completion: `result` may be replaced. `ending`: an early end was asked for. True: the
+  /// operation is submitted again, or waits at the place `elsewhere` and will be.
+  virtual bool intercept(int& /*result*/, bool /*ending*/) noexcept { return false; }
+  /// It waits elsewhere, and an early end is asked for: it is submitted again, to be ended by its reactor.
+  virtual void come_back() noexcept {}
+  void submit() noexcept;
 
   /// The two steps of every I/O operation; `result_` holds the outcome when they have completed.
   bool try_io(const await_context& context) noexcept { return try_in(*context.env); }
@@ -134,7 +152,6 @@ class io_leaf : public leaf, public io_operation, public list_hook {
  private:
   bool try_in(const environment& env) noexcept;
   bool finish_empty_in(const environment& env) noexcept;
-  void submit() noexcept;
   /// Joins the descriptor's operations, so that it stays open: 0 or the error to complete with.
   int enter(const environment& env) noexcept;
   /// The operation has ended with `result`: returns what that means to the caller.
@@ -148,6 +165,7 @@ class io_leaf : public leaf, public io_operation, public list_hook {
   void request_stop(cancellation_cause) noexcept override;
   void deliver() noexcept override;
   void ask(std::uint8_t why) noexcept;
+  void end_early() noexcept;
 
   // Why an early end was asked for; `posted` is set with the first reason that came from another thread.
   static constexpr std::uint8_t for_stop = 1;
@@ -173,6 +191,7 @@ class io_leaf : public leaf, public io_operation, public list_hook {
   bool empty_ : 1 = false;    // there is nothing to do
   bool as_case_ : 1 = false;  // start_as_case() was called, and it has not ended
   bool asks_probe_ : 1 = false;
+  bool intercepts_ : 1 = false;
   int result_ = 0;
 };
 

@@ -42,7 +42,8 @@ void note(simulated_kernel& kernel, io_leaf& op, int result) noexcept {
 
 }  // namespace
 
-simulated_reactor::simulated_reactor(runtime_core& world) : kernel_(world, world.simulation().seed) {}
+simulated_reactor::simulated_reactor(const reactor_options& options)
+    : io_reactor(options), kernel_(*options.simulation, options.simulation->simulation().seed) {}
 
 bool simulated_reactor::try_now(io_operation& operation, int& result) noexcept {
   auto& op = static_cast<io_leaf&>(operation);

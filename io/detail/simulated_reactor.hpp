@@ -4,8 +4,8 @@
 #include <map>
 #include <vector>
 
-#include "../../runtime/detail/reactor.hpp"
 #include "io_operation.hpp"
+#include "io_reactor.hpp"
 #include "simulated_kernel.hpp"
 
 namespace weir::detail {
@@ -15,9 +15,9 @@ namespace weir::detail {
 /// only through a submission; completions come in any order; a cancellation may come too late.
 ///
 /// Operations on real descriptors are refused with ENOTSUP, because their completions would come at the kernel's time.
-class simulated_reactor final : public reactor {
+class simulated_reactor final : public io_reactor {
  public:
-  explicit simulated_reactor(runtime_core& world);
+  explicit simulated_reactor(const reactor_options& options);
 
   [[nodiscard]] simulated_kernel& kernel() noexcept { return kernel_; }
 

@@ -13,6 +13,7 @@
 #include <cstring>
 #include <system_error>
 
+#include "lease_pool.hpp"
 #include "ring_entry_impl.hpp"
 #include "uring_reactor_impl.hpp"
 
@@ -130,7 +131,7 @@ std::unique_ptr<uring_reactor> uring_reactor::create(const reactor_options& opti
       common,                                                                                    // 5.11
   };
 
-  std::unique_ptr<uring_reactor> made(new uring_reactor());
+  std::unique_ptr<uring_reactor> made(new uring_reactor(options));
   made->wake_fd_ = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
   if (made->wake_fd_ < 0) throw std::system_error(errno, std::generic_category(), "eventfd for a worker's wake-ups");
 
@@ -220,6 +221,18 @@ int uring_reactor::try_out() noexcept {
   return unsubmitted() == 0 ? 0 : EIO;
 }
 
+// Kernels before 5.19 refuse it, and where memory may not be locked it can fail, too: then operations wait until they
+// can read, and take a buffer themselves.
+void uring_reactor::publish_leases(lease_pool& pool) noexcept {
+  io_uring_buf_reg ring{};
+  ring.ring_addr = reinterpret_cast<std::uintptr_t>(pool.make_ring());
+  ring.ring_entries = pool.ring_entries();
+  ring.bgid = lease_pool::ring_group;
+  if (ring.ring_addr == 0 || io_uring_register_buf_ring(&ring_, &ring, 0) != 0) return;
+  has_buffer_ring_ = true;
+  pool.use_ring();
+}
+
 uring_reactor::~uring_reactor() {
   if (ring_open_) {
     rings_closed.fetch_add(1, std::memory_order_release);
@@ -235,6 +248,9 @@ void uring_reactor::shut_down() noexcept {
   if (wake_armed_) wake();
   const __kernel_timespec limit{.tv_sec = 1, .tv_nsec = 0};
   for (int tries = 0; tries < 10 && wake_armed_; ++tries) flush_and_reap(1, &limit);
+  // Nothing is in flight that could still choose one of its buffers.
+  if (has_buffer_ring_) static_cast<void>(io_uring_unregister_buf_ring(&ring_, lease_pool::ring_group));
+  io_reactor::shut_down();
   // The registration is this thread's: on another one the same index would be somebody else's ring.
   if (ring_.enter_ring_fd != ring_.ring_fd) static_cast<void>(io_uring_unregister_ring_fd(&ring_));
 }
@@ -384,6 +400,7 @@ void uring_reactor::complete(io_leaf& op, int result, std::uint32_t flags) noexc
   op.where = io_leaf::place::nowhere;
   --in_flight_;
   counters_.completed.add();
+  if ((flags & IORING_CQE_F_BUFFER) != 0) op.buffer_chosen(flags >> IORING_CQE_BUFFER_SHIFT);
   op.completed(result, flags);
 }
 

@@ -8,8 +8,8 @@
 #include <memory>
 #include <string>
 
-#include "../../runtime/detail/reactor.hpp"
 #include "blocking_step.hpp"
+#include "io_reactor.hpp"
 
 namespace weir::detail {
 
@@ -19,7 +19,7 @@ namespace weir::detail {
 ///
 /// The submission ring is filled here rather than through liburing's helpers, so that an error of enter never makes the
 /// two disagree about what was taken: what is pending is always our tail less the kernel's head.
-class uring_reactor final : public reactor, private blocking_host {
+class uring_reactor final : public io_reactor, private blocking_host {
  public:
   /// Null when the kernel refuses io_uring; `why_not` then names the barrier. Throws std::system_error for errors that
   /// another backend would meet as well (no descriptors left).
@@ -46,9 +46,10 @@ class uring_reactor final : public reactor, private blocking_host {
     bool remove(io_leaf& op) noexcept;
   };
 
-  uring_reactor() = default;
+  explicit uring_reactor(const reactor_options& options) noexcept : io_reactor(options) {}
   int set_up(unsigned entries, unsigned flags) noexcept;
   [[nodiscard]] int try_out() noexcept;
+  void publish_leases(lease_pool& pool) noexcept override;
   void arm_wake() noexcept;
   void learn_operations() noexcept;
 
@@ -75,6 +76,7 @@ class uring_reactor final : public reactor, private blocking_host {
   unsigned tail_ = 0;      // of the submission ring: entries up to here are filled in
   bool deferred_ = false;  // completions appear only inside enter
   bool has_task_run_flag_ = false;
+  bool has_buffer_ring_ = false;
   bool no_iowait_ = false;
   int wake_fd_ = -1;
   std::uint64_t wake_buffer_ = 0;

@@ -26,14 +26,14 @@ class embedded_strand final : public strand {
   result<T> take_result() noexcept { return body_.resume_result(); }
 
  private:
-  std::exception_ptr harvest() noexcept override {
+  const std::exception_ptr* harvest() noexcept override {
     ended_ = true;
-    return body_.exception();
+    return body_.thrown();
   }
   void harvest_stopped() noexcept override {}
   void release() noexcept override {
     if (!ended_ || failure_kept()) return;
-    if (const std::exception_ptr exception = body_.exception()) report_unobserved(exception);
+    if (const std::exception_ptr* exception = body_.thrown()) report_unobserved(*exception);
   }
 
   task<T> body_;

@@ -48,12 +48,12 @@ void frame_cache::release(void* memory, std::size_t size) noexcept {
 
 // What is made outside of a worker is rounded up like the rest, because a worker may recycle it.
 void* allocate_record(std::size_t size) {
-  if (worker* here = current_worker()) return here->frames().allocate(size);
+  if (worker* here = this_worker) return here->frames().allocate(size);
   return ::operator new(frame_cache::rounded(size));
 }
 
 void release_record(void* record, std::size_t size) noexcept {
-  if (worker* here = current_worker()) {
+  if (worker* here = this_worker) {
     here->frames().release(record, size);
   } else {
     ::operator delete(record);
@@ -91,7 +91,7 @@ constinit std::uintptr_t first_frame = ~std::uintptr_t{0};  // guarded by regist
 
 void* promise_base::operator new(std::size_t size) {
   void* const memory = allocate_record(size + sizeof(frame_header));
-  const worker* const here = current_worker();
+  const worker* const here = this_worker;
   const std::lock_guard guard(registry_lock);
   auto* const header = ::new (memory) frame_header{first_frame, hidden(nullptr), here ? &here->core() : nullptr};
   if (frame_header* const second = shown(first_frame)) second->previous = hidden(header);

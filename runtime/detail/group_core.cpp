@@ -7,23 +7,49 @@
 
 namespace weir::detail {
 
+// ---- how children come in: before those who call it, to be inlined
+
+[[gnu::always_inline]] inline void group_core::adopt(strand& child) noexcept {
+  if (shared_ || state_.requested()) {
+    adopt_with_care(child);
+    return;
+  }
+  count_in(child);
+}
+
+inline void group_core::count_in(strand& child) noexcept {
+  children_.push_back(child);
+  live_.store(live_.load(std::memory_order_relaxed) + 1, std::memory_order_release);
+}
+
+inline void group_core::count_out() noexcept {
+  live_.store(live_.load(std::memory_order_relaxed) - 1, std::memory_order_release);
+}
+
+void group_core::adopt_with_care(strand& child) noexcept {
+  optional_guard guard(lock_, shared_);
+  count_in(child);
+  if (!state_.requested()) return;
+  // tell_children may have gone past already, or may find it still: told_ decides under the lock.
+  if (child.told_) return;
+  child.told_ = true;
+  guard.unlock();
+  child.state_.request(state_.cause());
+}
+
 // ---- strand
 
 std::coroutine_handle<> strand::child_finished() noexcept {
   group_core& group = *group_;
-  std::exception_ptr exception = harvest();
+  const std::exception_ptr* const exception = harvest();
   if (env_.locals) drop_locals();
   worker& here = *this_worker;
   here.counted.ended.add();
   if (here.hooks()) here.tell_ended(*this, exception ? task_end::threw : task_end::returned);
-  promise_base* waiting = group.remove(*this, std::move(exception), false);
-  if (waiting && here.hooks()) here.tell_continued(*waiting);
-  return waiting ? waiting->handle() : std::noop_coroutine();
-}
-
-void strand::inherit_locals() noexcept {
-  const worker* const here = this_worker;
-  env_.locals = here && here->env ? local_value::retain(here->env->locals) : nullptr;
+  promise_base* const waiting = group.remove(*this, exception, false);
+  if (!waiting) return std::noop_coroutine();
+  if (here.hooks()) here.tell_continued(*waiting);
+  return waiting->handle();
 }
 
 void strand::drop_locals() noexcept { local_value::release(std::exchange(env_.locals, nullptr)); }
@@ -90,53 +116,61 @@ void group_core::leave() noexcept {
   if (outer_env_.stop) outer_env_.stop->disarm(*this);
 }
 
-void group_core::prepare(strand& child, promise_base& root) noexcept {
+[[gnu::always_inline]] inline void group_core::prepare(strand& child, promise_base& root, const worker* here) noexcept {
   child.group_ = this;
   root.env = &child.env_;
   root.scope = &child;
-  child.env_ = env_;
+  child.env_.runtime = env_.runtime;
   child.env_.stop = &child.state_;
-  child.inherit_locals();
+  child.env_.deadline = env_.deadline;
+  // The spawner's, which is the task that runs on this thread, if one does.
+  if (here && here->env && here->env->locals) child.env_.locals = local_value::retain(here->env->locals);
   child.state_.set_shared(shared_);
 }
 
-void group_core::add(strand& child, promise_base& root, unsigned worker) noexcept {
-  prepare(child, root);
-  env_.runtime->note_spawned(root);
-  if (!shared_ && !on_worker_of(*env_.runtime)) {
+void group_core::add(strand& child, promise_base& root, unsigned on) noexcept {
+  worker* const here = this_worker;
+  runtime_core& runtime = *env_.runtime;
+  prepare(child, root, here);
+  if (!here || &here->core() != &runtime) {
+    add_from_outside(child, root, on);
+    return;
+  }
+  here->counted.spawned.add();
+  if (here->hooks()) runtime.tell_spawned(root);
+  adopt(child);
+  if (on == any_worker) {
+    here->make_ready_spawned(root);
+  } else {
+    schedule_on(root, on);
+  }
+}
+
+void group_core::add_from_outside(strand& child, promise_base& root, unsigned on) noexcept {
+  runtime_core& runtime = *env_.runtime;
+  runtime.note_spawned_outside(root);
+  if (!shared_) {
     arriving_.fetch_add(1, std::memory_order_acq_rel);
     child.outside_.store(strand::arrival, std::memory_order_relaxed);
-    post(first_worker(*env_.runtime), child);
+    post(first_worker(runtime), child);
     return;
   }
   adopt(child);
-  if (worker == any_worker) {
-    schedule_spawned(root);
+  if (on == any_worker) {
+    runtime.inject(root);
   } else {
-    schedule_on(root, worker);
+    schedule_on(root, on);
   }
 }
 
 std::coroutine_handle<> group_core::add_running(strand& child, promise_base& root) noexcept {
-  prepare(child, root);
-  adopt(child);
   worker& here = *this_worker;
+  prepare(child, root, &here);
+  adopt(child);
   here.counted.spawned.add();
   if (here.hooks()) here.tell_begun(child);
   here.env = &child.env_;
   return root.handle();
-}
-
-void group_core::adopt(strand& child) noexcept {
-  optional_guard guard(lock_, shared_);
-  children_.push_back(child);
-  live_.store(live_.load(std::memory_order_relaxed) + 1, std::memory_order_release);
-  if (!state_.requested()) return;
-  // tell_children may have gone past already, or may find it still: told_ decides under the lock.
-  if (child.told_) return;
-  child.told_ = true;
-  guard.unlock();
-  child.state_.request(state_.cause());
 }
 
 void group_core::tell_children(cancellation_cause cause) noexcept {
@@ -171,47 +205,7 @@ void group_core::outside_cancel::deliver() noexcept {
   group_.stop_arriving();
 }
 
-void group_core::stop_arriving() noexcept {
-  optional_guard guard(lock_, shared_);
-  arriving_.fetch_sub(1, std::memory_order_acq_rel);
-  if (promise_base* next = drained_now(guard)) schedule(*next);
-}
-
-bool group_core::note_failure(std::exception_ptr exception) noexcept {
-  failures_.store(failures_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
-  if (policy_ == on_failure::isolate) return false;
-  if (failure_) return false;
-  failure_ = std::move(exception);
-  return true;
-}
-
-promise_base* group_core::remove(strand& child, std::exception_ptr exception, bool stopped) noexcept {
-  {
-    optional_guard guard(lock_, shared_);
-    const bool decides = child_ended(child, stopped);
-    if (stopped && child.told_) cut_short_ = true;
-    if (exception) child.failure_kept_ = note_failure(std::move(exception)) || decides;
-    if (decides || child.failure_kept_) {
-      guard.unlock();
-      state_.request(cancellation_cause::requested);
-      guard.relock();
-    }
-    backoff wait;
-    while (child.busy_.load(std::memory_order_acquire)) {
-      guard.unlock();
-      wait.pause();
-      guard.relock();
-    }
-    child.list_hook::unlink();
-  }
-  child.release();
-  // The child is gone but still counted, so the group is still here.
-  optional_guard guard(lock_, shared_);
-  live_.store(live_.load(std::memory_order_relaxed) - 1, std::memory_order_release);
-  return drained_now(guard);
-}
-
-promise_base* group_core::drained_now(optional_guard<spin_lock>& guard) noexcept {
+[[gnu::always_inline]] inline promise_base* group_core::drained_now(optional_guard<spin_lock>& guard) noexcept {
   if (!notify_ || live_.load(std::memory_order_relaxed) != 0 || arriving_.load(std::memory_order_acquire) != 0) {
     return nullptr;
   }
@@ -219,9 +213,59 @@ promise_base* group_core::drained_now(optional_guard<spin_lock>& guard) noexcept
   return drained(guard);
 }
 
-bool group_core::keep_failure(std::exception_ptr exception) noexcept {
+void group_core::stop_arriving() noexcept {
   optional_guard guard(lock_, shared_);
-  return note_failure(std::move(exception));
+  arriving_.fetch_sub(1, std::memory_order_acq_rel);
+  if (promise_base* next = drained_now(guard)) schedule(*next);
+}
+
+bool group_core::note_failure(const std::exception_ptr& exception) noexcept {
+  failures_.store(failures_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+  if (policy_ != on_failure::cancel_all || failure_) return false;
+  failure_ = exception;
+  return true;
+}
+
+void group_core::take_out(strand& child, const std::exception_ptr* exception, bool stopped) noexcept {
+  optional_guard guard(lock_, shared_);
+  const bool decides = policy_ == on_failure::first_decides && child_ended(child, stopped);
+  if (stopped && child.told_) cut_short_ = true;
+  if (exception) child.failure_kept_ = note_failure(*exception) || decides;
+  if (decides || child.failure_kept_) {
+    guard.unlock();
+    state_.request(cancellation_cause::requested);
+    guard.relock();
+  }
+  backoff wait;
+  while (child.busy_.load(std::memory_order_acquire)) {
+    guard.unlock();
+    wait.pause();
+    guard.relock();
+  }
+  child.list_hook::unlink();
+}
+
+promise_base* group_core::remove(strand& child, const std::exception_ptr* exception, bool stopped) noexcept {
+  // Where one thread has the group, a child that has just returned is nobody's concern but the list's.
+  if (shared_ || exception || stopped || policy_ == on_failure::first_decides) {
+    take_out(child, exception, stopped);
+  } else {
+    child.list_hook::unlink();
+  }
+  child.release();
+  // The child is gone but still counted, so the group is still here.
+  if (!shared_ && !notify_) {
+    count_out();
+    return nullptr;
+  }
+  optional_guard guard(lock_, shared_);
+  count_out();
+  return drained_now(guard);
+}
+
+bool group_core::keep_failure(const std::exception_ptr& exception) noexcept {
+  optional_guard guard(lock_, shared_);
+  return note_failure(exception);
 }
 
 bool group_core::drained_or_notify() noexcept {

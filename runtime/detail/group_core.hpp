@@ -32,9 +32,9 @@ class strand : public boundary, public list_hook, public message {
   strand() = default;
   ~strand() = default;
 
-  /// The task has ended and its frame is suspended for good. Takes the result and destroys the frame. Returns the
-  /// exception with which it ended, if so.
-  virtual std::exception_ptr harvest() noexcept = 0;
+  /// The task has ended and its frame is suspended for good. Takes the result, and may destroy the frame. Returns the
+  /// exception with which it ended, which stays where it is until release(); or null.
+  virtual const std::exception_ptr* harvest() noexcept = 0;
   /// The task was stopped; its frames are gone.
   virtual void harvest_stopped() noexcept = 0;
   /// The strand is out of its group: the last call that it gets.
@@ -57,8 +57,6 @@ class strand : public boundary, public list_hook, public message {
   friend class group_core;
   std::coroutine_handle<> child_finished() noexcept final;
   verdict stopped() noexcept final;
-  /// The spawner's, which is the task that runs on this thread, if one does.
-  void inherit_locals() noexcept;
   void drop_locals() noexcept;
   void deliver() noexcept final;  // a spawn or a request from outside has reached the worker
 
@@ -84,8 +82,9 @@ class strand : public boundary, public list_hook, public message {
 class group_core : public stoppable {
  public:
   enum class on_failure : std::uint8_t {
-    cancel_all,  ///< the first failure is kept and cancels the rest
-    isolate,     ///< a failed child ends alone
+    cancel_all,     ///< the first failure is kept and cancels the rest
+    isolate,        ///< a failed child ends alone
+    first_decides,  ///< the same; what child_ended() says of the first that ends counts
   };
 
   group_core(const group_core&) = delete;
@@ -93,7 +92,7 @@ class group_core : public stoppable {
 
   /// Adds `child`, whose task starts with `root`, and makes it ready to run, on a certain worker if it is to start
   /// there. Any thread.
-  void add(strand& child, promise_base& root, unsigned worker = any_worker) noexcept;
+  void add(strand& child, promise_base& root, unsigned on = any_worker) noexcept;
   /// The same, but the caller will run the returned handle itself, at once. On a worker.
   std::coroutine_handle<> add_running(strand& child, promise_base& root) noexcept;
 
@@ -124,10 +123,10 @@ class group_core : public stoppable {
 
   /// Under the lock: keeps `exception` if it is the first one and the policy says so. True: it was kept, and the group
   /// is now to be cancelled.
-  bool note_failure(std::exception_ptr exception) noexcept;
+  bool note_failure(const std::exception_ptr& exception) noexcept;
 
   /// note_failure for the body's own exception.
-  bool keep_failure(std::exception_ptr exception) noexcept;
+  bool keep_failure(const std::exception_ptr& exception) noexcept;
 
   /// True when nothing is left to join; otherwise drained() will be called once when that is so.
   bool drained_or_notify() noexcept;
@@ -135,8 +134,8 @@ class group_core : public stoppable {
   /// Under the lock: drained() is not wanted any more.
   void forget_notification() noexcept { notify_ = false; }
 
-  /// A child has ended, before it leaves. Under the lock. True: its outcome is the group's, and the others are to be
-  /// cancelled. when_any looks for its winner here.
+  /// With first_decides: a child has ended, before it leaves. Under the lock. True: its outcome is the group's, and the
+  /// others are to be cancelled. when_any looks for its winner here.
   virtual bool child_ended(strand&, bool /*stopped*/) noexcept { return false; }
   /// The last child has left and drained_or_notify() had been asked: returns the frame to resume, or null when the
   /// group has gone on by itself. Under the lock, which it gives back once it knows what to do: until then a stop
@@ -188,9 +187,16 @@ class group_core : public stoppable {
   promise_base* drained_now(optional_guard<spin_lock>& guard) noexcept;
   void stop_arriving() noexcept;
   void tell_children(cancellation_cause cause) noexcept;
-  void prepare(strand& child, promise_base& root) noexcept;
+  /// `here`: the calling thread's worker, of whatever runtime, or null.
+  void prepare(strand& child, promise_base& root, const worker* here) noexcept;
+  void add_from_outside(strand& child, promise_base& root, unsigned on) noexcept;
   void adopt(strand& child) noexcept;
-  promise_base* remove(strand& child, std::exception_ptr exception, bool stopped) noexcept;
+  void adopt_with_care(strand& child) noexcept;
+  void count_in(strand& child) noexcept;
+  void count_out() noexcept;
+  /// A child has ended, with `exception` unless that is null. Returns the frame to go on with, or null.
+  promise_base* remove(strand& child, const std::exception_ptr* exception, bool stopped) noexcept;
+  void take_out(strand& child, const std::exception_ptr* exception, bool stopped) noexcept;
 
   group_state state_;
   on_failure policy_;

@@ -42,6 +42,12 @@ struct reactor_counters {
   counter completed;
   counter ring_full;
   counter ring_overflows;
+  counter leases;
+  counter ring_leases;
+  counter lease_waits;
+  counter buffers_taken;
+  counter buffers_returned;
+  counter buffers_brought;  // returned by other threads; raised under a lock of theirs
 };
 
 /// A worker's door to the kernel: one per worker, used by its thread only, except wake().
@@ -90,6 +96,8 @@ class reactor {
 struct reactor_options {
   backend_kind backend = backend_kind::automatic;
   unsigned entries = 256;
+  unsigned lease_buffers = 256;
+  std::size_t lease_size = 4096;
   runtime_core* simulation = nullptr;  // whose clock and seed the simulated backend follows
 };
 

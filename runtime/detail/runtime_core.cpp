@@ -90,6 +90,12 @@ runtime_options checked(runtime_options options, const simulation_options& simul
     const auto page = static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
     options.offload_stack_size = (options.offload_stack_size + page - 1) / page * page;
   }
+  if (options.lease_buffers == 0 || options.lease_buffers > 32768) {
+    throw std::invalid_argument("weir: runtime_options::lease_buffers must be 1 to 32768");
+  }
+  if (options.lease_size == 0 || options.lease_size > std::size_t{1} << 30) {
+    throw std::invalid_argument("weir: runtime_options::lease_size must be 1 to 2^30 bytes");
+  }
   if (options.dump_signal != 0) dump_signal::check(options.dump_signal);
   if (options.tasks_per_turn == 0) options.tasks_per_turn = 1;
   if (options.offload_threads == 0) options.offload_threads = default_offload_threads();

@@ -15,8 +15,6 @@ namespace {
 
 // How many completions a task may take without suspending before it has to let others run.
 constexpr unsigned task_budget = 128;
-// How many tasks in a row may run before their turn.
-constexpr unsigned longest_front_streak = 3;
 // Without tail calls: resumptions on top of each other before the stack is given back.
 constexpr unsigned most_transfers = 64;
 
@@ -27,56 +25,6 @@ bool belongs_here(const worker* here, const promise_base& frame) noexcept {
 }  // namespace
 
 constinit thread_local worker* this_worker [[gnu::tls_model("initial-exec")]] = nullptr;
-
-// ---- how tasks become ready: here, before those who call it, to be inlined
-
-// One that is ready is for this worker; for more there may be another one.
-[[gnu::always_inline]] inline void worker::pushed(std::size_t ready) noexcept {
-  if (core_.stealing() && ready >= 2) core_.wake_one();
-}
-
-// In a simulation the seed chooses, and tasks that stay at home are sent there. False: it is for the run queue here.
-bool worker::make_ready_elsewhere(promise_base& frame) noexcept {
-  if (seeded_) {
-    seeded_->push(frame);
-    return true;
-  }
-  if (frame.home == home_ || frame.home == promise_base::homeless) return false;
-  core_.at(frame.home).send(frame);
-  return true;
-}
-
-inline void worker::make_ready(promise_base& frame) noexcept {
-  if (selective_ && make_ready_elsewhere(frame)) return;
-  pushed(queue_.push_woken(frame));
-}
-
-inline void worker::make_ready_last(promise_base& frame) noexcept {
-  if (seeded_) {
-    seeded_->push(frame);
-    return;
-  }
-  pushed(queue_.push_last(frame));
-}
-
-inline void worker::make_ready_next(promise_base& frame) noexcept {
-  if (selective_ && make_ready_elsewhere(frame)) return;
-  if (front_taken_ || front_streak_ >= longest_front_streak) {
-    pushed(queue_.push_woken(frame));
-    return;
-  }
-  front_taken_ = true;
-  pushed(queue_.push_front(frame));
-}
-
-inline void worker::make_ready_spawned(promise_base& frame) noexcept {
-  if (seeded_) {
-    seeded_->push(frame);
-    return;
-  }
-  queue_.push_spawned(frame);
-  if (core_.stealing()) core_.wake_one();
-}
 
 // ---- what the rest of the library calls
 
@@ -241,8 +189,25 @@ worker::~worker() {
 
 void worker::attach() {
   runtime_core* const simulated = core_.simulation().enabled ? &core_ : nullptr;
+  const runtime_options& options = core_.options();
   if (pthread_getcpuclockid(pthread_self(), &cpu_clock_) != 0) cpu_clock_ = -1;
-  reactor_ = make_default_reactor({core_.options().backend, core_.options().ring_entries, simulated}, why_not_uring_);
+  reactor_ = make_default_reactor({.backend = options.backend,
+                                   .entries = options.ring_entries,
+                                   .lease_buffers = options.lease_buffers,
+                                   .lease_size = options.lease_size,
+                                   .simulation = simulated},
+                                  why_not_uring_);
+}
+
+// In a simulation the seed chooses, and tasks that stay at home are sent there. False: it is for the run queue here.
+bool worker::make_ready_elsewhere(promise_base& frame) noexcept {
+  if (seeded_) {
+    seeded_->push(frame);
+    return true;
+  }
+  if (frame.home == home_ || frame.home == promise_base::homeless) return false;
+  core_.at(frame.home).send(frame);
+  return true;
 }
 
 bool worker::quiet() const noexcept { return inbox_.empty() && reactor_->in_flight() == 0; }
@@ -276,6 +241,11 @@ worker_counters worker::counters() const noexcept {
   now.in_flight = now.io_started - now.io_completed;
   now.ring_full = of_io.ring_full.read();
   now.ring_overflows = of_io.ring_overflows.read();
+  now.leases = of_io.leases.read();
+  now.ring_leases = of_io.ring_leases.read();
+  now.lease_waits = of_io.lease_waits.read();
+  const std::uint64_t home = of_io.buffers_returned.read() + of_io.buffers_brought.read();
+  now.leased = std::max(of_io.buffers_taken.read(), home) - home;
   timespec used{};
   if (cpu_clock_ != -1 && clock_gettime(cpu_clock_, &used) == 0) {
     now.cpu_time = std::chrono::seconds(used.tv_sec) + std::chrono::nanoseconds(used.tv_nsec);

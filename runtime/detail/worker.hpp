@@ -145,6 +145,8 @@ class worker {
   }
 
   static constexpr unsigned injected_pick = 61;
+  // How many tasks in a row may run before their turn.
+  static constexpr unsigned longest_front_streak = 3;
 
   template <class F>
   void turn(F& done) {
@@ -279,8 +281,8 @@ class runtime_core {
   static void report_to(void (*on_error)(const std::exception_ptr&) noexcept,
                         const std::exception_ptr& exception) noexcept;
   void wake_first() noexcept;
-  /// `frame` is a new strand's first, before it can run. Any thread.
-  void note_spawned(const promise_base& frame) noexcept;
+  /// `frame` is a new strand's first, before it can run. From a thread that is no worker of this runtime.
+  void note_spawned_outside(const promise_base& frame) noexcept;
   /// For hooks: the same.
   void tell_spawned(const promise_base& frame) const noexcept;
   /// What a simulation found when everything waited; empty if it did not.
@@ -396,12 +398,45 @@ inline bool worker::arrivals() const noexcept {
   return core_.injected_count_.load(std::memory_order_relaxed) != 0 || sent_count_.load(std::memory_order_relaxed) != 0;
 }
 
-inline void runtime_core::note_spawned(const promise_base& frame) noexcept {
-  if (this_worker && &this_worker->core() == this) {
-    this_worker->counted.spawned.add();
-  } else {
-    outside_spawned_.fetch_add(1, std::memory_order_relaxed);
+// One that is ready is for this worker; for more there may be another one.
+[[gnu::always_inline]] inline void worker::pushed(std::size_t ready) noexcept {
+  if (core_.stealing() && ready >= 2) core_.wake_one();
+}
+
+inline void worker::make_ready(promise_base& frame) noexcept {
+  if (selective_ && make_ready_elsewhere(frame)) return;
+  pushed(queue_.push_woken(frame));
+}
+
+inline void worker::make_ready_last(promise_base& frame) noexcept {
+  if (seeded_) {
+    seeded_->push(frame);
+    return;
   }
+  pushed(queue_.push_last(frame));
+}
+
+inline void worker::make_ready_next(promise_base& frame) noexcept {
+  if (selective_ && make_ready_elsewhere(frame)) return;
+  if (front_taken_ || front_streak_ >= longest_front_streak) {
+    pushed(queue_.push_woken(frame));
+    return;
+  }
+  front_taken_ = true;
+  pushed(queue_.push_front(frame));
+}
+
+inline void worker::make_ready_spawned(promise_base& frame) noexcept {
+  if (seeded_) {
+    seeded_->push(frame);
+    return;
+  }
+  queue_.push_spawned(frame);
+  if (core_.stealing()) core_.wake_one();
+}
+
+inline void runtime_core::note_spawned_outside(const promise_base& frame) noexcept {
+  outside_spawned_.fetch_add(1, std::memory_order_relaxed);
   if (options_.hooks) tell_spawned(frame);
 }
 

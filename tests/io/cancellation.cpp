@@ -190,12 +190,13 @@ task<> one(scene& s, plan p, other_thread& other) {
 struct thoroughness {
   int yields_per_turn;
   int races;
+  int completions = 8;  // that are followed by a stop
 };
 
 task<> all_of_a_kind(const kind_of_operation& k, other_thread& other, std::string where, thoroughness how) {
   for (const auto& [when, when_name] : moments) {
     for (const auto& [by, by_name] : stoppers) {
-      int rounds = when == moment::race ? how.races : when == moment::complete_then_cancel ? 8 : 2;
+      int rounds = when == moment::race ? how.races : when == moment::complete_then_cancel ? how.completions : 2;
       if (k.slow) rounds = std::min(rounds, 2);
       for (int round = 0; round < rounds; ++round) {
         const std::unique_ptr<scene> s = k.make();
@@ -219,7 +220,7 @@ TEST_CASE("cancellation: each kind of operation at each moment") {
     for (const auto& [workers, tasks] : {std::pair{1u, 1u}, std::pair{1u, 256u}, std::pair{4u, 256u}}) {
       if (k.slow && tasks == 1) continue;
       const std::string where = fmt::format("{} workers, {} tasks per turn", workers, tasks);
-      const thoroughness how{.yields_per_turn = tasks == 1 ? 10 : 600, .races = test::scaled(40, 20)};
+      const thoroughness how{.yields_per_turn = tasks == 1 ? 10 : 600, .races = test::scaled(40, 8)};
       const test::no_descriptor_leaks none;
       weir::run(all_of_a_kind(k, other, where, how),
                 {.workers = workers, .offload_threads = 1, .tasks_per_turn = tasks});
@@ -238,8 +239,9 @@ TEST_CASE("cancellation: each kind of operation at each moment, on the rings of 
       for (const unsigned workers : {1u, 4u}) {
         const std::string where = fmt::format("{} workers, a ring of Linux {}", workers, version.name);
         const test::no_descriptor_leaks none;
-        weir::run(all_of_a_kind(k, other, where, {.yields_per_turn = 600, .races = 8}),
-                  {.workers = workers, .offload_threads = 1});
+        constexpr thoroughness how{
+            .yields_per_turn = 600, .races = test::scaled(8, 4), .completions = test::scaled(8, 2)};
+        weir::run(all_of_a_kind(k, other, where, how), {.workers = workers, .offload_threads = 1});
       }
     }
     CHECK(kernel.flags_used() == version.flags);

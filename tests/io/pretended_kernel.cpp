@@ -17,6 +17,7 @@ constexpr unsigned everything = ~0u;
 std::atomic<unsigned> known{everything};
 std::atomic<unsigned> most{everything};
 std::atomic<unsigned> known_operations{everything};
+std::atomic<bool> refuses_buffer_rings{false};
 std::atomic<unsigned> flags{0};
 std::atomic<unsigned> size{0};
 
@@ -58,6 +59,14 @@ extern "C" io_uring_probe* io_uring_get_probe_ring(io_uring* ring) {
   return probe;
 }
 
+/// The same. They came in 5.19, as the flag did.
+extern "C" int io_uring_register_buf_ring(io_uring* ring, io_uring_buf_reg* wanted, unsigned options) {
+  if (refuses_buffer_rings || (known & IORING_SETUP_COOP_TASKRUN) == 0) return -EINVAL;
+  static const auto real =
+      reinterpret_cast<decltype(&io_uring_register_buf_ring)>(::dlsym(RTLD_NEXT, "io_uring_register_buf_ring"));
+  return real ? real(ring, wanted, options) : -ENOSYS;
+}
+
 namespace test {
 
 pretended_kernel::pretended_kernel(unsigned only_flags, unsigned most_entries, unsigned operations) {
@@ -68,6 +77,9 @@ pretended_kernel::pretended_kernel(unsigned only_flags, unsigned most_entries, u
 }
 
 pretended_kernel::~pretended_kernel() { known = most = known_operations = everything; }
+
+no_buffer_rings::no_buffer_rings() { refuses_buffer_rings = true; }
+no_buffer_rings::~no_buffer_rings() { refuses_buffer_rings = false; }
 
 unsigned pretended_kernel::flags_used() const { return flags; }
 unsigned pretended_kernel::entries_used() const { return size; }

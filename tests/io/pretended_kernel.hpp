@@ -19,6 +19,15 @@ class pretended_kernel {
   [[nodiscard]] unsigned entries_used() const;
 };
 
+/// While it lives, rings have no rings of buffers, as before 5.19. One at a time.
+class no_buffer_rings {
+ public:
+  no_buffer_rings();
+  no_buffer_rings(const no_buffer_rings&) = delete;
+  no_buffer_rings& operator=(const no_buffer_rings&) = delete;
+  ~no_buffer_rings();
+};
+
 struct kernel_version {
   const char* name;
   unsigned flags;       // with which a ring is made there

@@ -487,7 +487,55 @@ constexpr const char* file_row = "`file::write_at`, `write_some`";
 constexpr const char* sync_row = "`file::sync()`, `sync_data()`";
 constexpr const char* helper_row = "`read_exactly(from, span)`, `write_all(to, span)`";
 
+/// Into a buffer that is lent, of which a waiting operation has none.
+template <class Stream>
+class receiving_a_lease final : public scene {
+ public:
+  task<> open() override {
+    if constexpr (std::is_same_v<Stream, tcp_stream>) {
+      test::connection made = connect_pair();
+      stream_ = std::move(made.stream);
+      peer_ = std::move(made.peer);
+    } else {
+      auto ends = Stream::pair();
+      stream_ = std::move(ends.first);
+      peer_ = plain_socket(ends.second.release());
+    }
+    co_return;
+  }
+  task<bool> attempt(cancellation_token token) override {
+    auto r = co_await as_result(with_cancellation(token, stream_.receive()));
+    if (!completed(r)) co_return false;
+    expect(r->has_value(), "the stream has ended");
+    if (*r) taken_ = (*r)->size();
+    expect(taken_ >= 1 && *r && is_pattern(**r), "it received something else");
+    expect(stream_.bytes_read() == taken_, "the lease and bytes_read() disagree");
+    co_return true;
+  }
+  void trigger() override {
+    guarded_buffer sent(100);
+    fill_pattern(sent);
+    peer_.send(sent);
+  }
+  task<> settle(bool completed) override {
+    if (!completed) expect(stream_.bytes_read() == 0, "it was cancelled, and has taken something");
+    guarded_buffer rest(100 - taken_);
+    auto r = co_await as_result(weir::with_timeout(5s, stream_.read_exactly(rest)));
+    expect(r.has_value() && is_pattern(rest, taken_), "bytes were lost");
+    expect(::recv(stream_.native_handle(), rest.data(), 1, MSG_DONTWAIT) < 0, "there are more bytes than were sent");
+  }
+
+ private:
+  Stream stream_;
+  plain_socket peer_;
+  std::size_t taken_ = 0;
+};
+
+constexpr const char* lease_row = "`receive()` of `tcp_stream`, `unix_stream` and read halves";
+
 constexpr std::array kinds = {
+    kind_of_operation{lease_row, "tcp_stream::receive", make_scene<receiving_a_lease<tcp_stream>>},
+    kind_of_operation{lease_row, "unix_stream::receive", make_scene<receiving_a_lease<weir::unix_stream>>},
     kind_of_operation{line_row, "buffered_reader::read_line_view", make_scene<reading_a_text, reading_form::line_view>},
     kind_of_operation{"`buffered_reader::skip_line`", "buffered_reader::skip_line",
                       make_scene<reading_a_text, reading_form::skip_line>},

@@ -94,6 +94,26 @@ task<> count_transfers() {
   expect("1000 questions and answers", found, 0);
 }
 
+task<> answer_on_leases(weir::tcp_listener& listener) {
+  weir::tcp_stream peer = co_await listener.accept();
+  while (auto bytes = co_await peer.receive()) co_await peer.write_all(*bytes);
+}
+
+task<> count_leases() {
+  auto listener = weir::tcp_listener::bind(weir::endpoint::loopback(0));
+  weir::spawn(answer_on_leases(listener));
+  weir::tcp_stream stream = co_await weir::tcp_stream::connect(listener.local_endpoint());
+  std::size_t found = 0;
+  for (int i = 0; i < 2; ++i) {
+    task<> asking = ask(stream);
+    const std::size_t before = allocations;
+    co_await std::move(asking);
+    found = allocations - before;
+  }
+  expect("1000 questions and answers on leases", found, 0);
+  expect("1000 questions and answers, buffers that are not at home", weir::counters().total.leased, 0);
+}
+
 task<> accept_all(weir::tcp_listener& listener, int count) {
   for (int i = 0; i < count; ++i) {
     weir::tcp_stream peer = co_await listener.accept();
@@ -126,6 +146,8 @@ task<> count_connections() {
 
 int main() {
   weir::run(count_transfers(), {.workers = 1});
+  weir::run(count_leases(), {.workers = 1});
+  weir::run(count_leases(), {.workers = 1, .lease_buffers = 1, .lease_size = 16});
   weir::run(count_connections(), {.workers = 1});
   return failed ? 1 : 0;
 }

@@ -1,0 +1,41 @@
+#pragma once
+
+#include <cstddef>
+
+#include "../../runtime/detail/reactor.hpp"
+
+namespace weir::detail {
+
+class lease_pool;
+
+/// What the reactors of io/ have beside what runtime/ asks of them: the buffers of receive(). Every worker's reactor is
+/// one, as make_default_reactor() makes no other.
+class io_reactor : public reactor {
+ public:
+  /// That of the calling worker, which is no forked child's.
+  static io_reactor& here() noexcept;
+
+  /// Its worker's thread only. Made by the first call; null when there is no memory for it.
+  [[nodiscard]] lease_pool* leases() noexcept { return leases_ ? leases_ : make_leases(); }
+
+  /// A derived reactor that overrides it calls it last.
+  void shut_down() noexcept override { end_leases(); }
+
+ protected:
+  explicit io_reactor(const reactor_options& options) noexcept
+      : lease_buffers_(options.lease_buffers), lease_size_(options.lease_size) {}
+  ~io_reactor() override { end_leases(); }
+
+  /// For a kernel that chooses buffers itself.
+  virtual void publish_leases(lease_pool&) noexcept {}
+
+ private:
+  lease_pool* make_leases() noexcept;
+  void end_leases() noexcept;
+
+  const unsigned lease_buffers_;
+  const std::size_t lease_size_;
+  lease_pool* leases_ = nullptr;
+};
+
+}  // namespace weir::detail
