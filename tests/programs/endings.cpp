@@ -95,7 +95,7 @@ void bind_again(unsigned rounds) {
 // ---- files
 
 constexpr std::size_t part_size = std::size_t{64} * 1024;
-constexpr std::size_t parts = 64;  // for each writer
+constexpr std::size_t parts = 32;  // for each writer
 constexpr unsigned writers = 8;
 
 /// What the part that begins there is full of: never a zero, as where nothing was written.
@@ -172,6 +172,6 @@ void interrupt_writes(unsigned rounds) {
 
 int main() {
   bind_again(200);
-  interrupt_writes(60);
+  interrupt_writes(40);
   return good ? 0 : 1;
 }
