@@ -5,6 +5,7 @@
 #include "faulty_kernel.hpp"
 
 #include <fmt/format.h>
+#include <sys/resource.h>
 #include <sys/time.h>
 
 #include <algorithm>
@@ -15,6 +16,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
+#include <functional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -521,6 +523,98 @@ task<> wait_unwatched(int error) {
   expect(is_text(into), "bytes were lost");
 }
 
+// ---- a process that really has no descriptor left
+
+task<> open_one() { static_cast<void>(co_await weir::file::open("/dev/null")); }
+task<> connect_one(endpoint peer) { static_cast<void>(co_await weir::tcp_stream::connect(peer)); }
+task<> connect_by_name(endpoint peer) { static_cast<void>(co_await weir::connect("127.0.0.1", peer.port())); }
+task<> resolve_one() { static_cast<void>(co_await weir::resolve("localhost", 80)); }
+task<> accept_one(weir::tcp_listener& listener) { static_cast<void>(co_await listener.accept()); }
+task<> bind_one() {
+  static_cast<void>(weir::tcp_listener::bind(endpoint::loopback(0)));
+  co_return;
+}
+task<> bind_udp() {
+  static_cast<void>(weir::udp_socket::bind(endpoint::loopback(0)));
+  co_return;
+}
+task<> pair_up() {
+  static_cast<void>(weir::unix_stream::pair());
+  co_return;
+}
+task<> make_one_pipe() {
+  static_cast<void>(weir::make_pipe());
+  co_return;
+}
+task<> spawn_one() {
+  weir::command what("true");
+  what.standard_output(weir::child_stream::pipe());
+  weir::process child = co_await weir::process::spawn(std::move(what));
+  static_cast<void>(co_await child.wait());
+}
+task<> list_one() {
+  auto entries = weir::list_directory("/");
+  static_cast<void>(co_await entries.next());
+}
+task<> watch_one() { static_cast<void>(co_await weir::watch_path("/tmp")); }
+task<> temporary_one() { static_cast<void>(co_await weir::file::temporary()); }
+task<> replace_one(const std::string& path) { co_await weir::replace_file(path, bytes()); }
+task<> poll_one(int number) { static_cast<void>(co_await weir::with_timeout(10ms, weir::poll(number, POLLIN))); }
+
+/// Fails with a sentence that begins with `name`, or is not in need of a descriptor; and does it when there is one
+/// again.
+task<> try_without_descriptors(std::string name, const std::function<task<>()>& make, const rlimit& usual) {
+  trying = "without descriptors: " + name;
+  const int free = ::dup(STDERR_FILENO);
+  ::close(free);
+  const std::size_t before = open_descriptors();
+  const rlimit none{.rlim_cur = static_cast<rlim_t>(free), .rlim_max = usual.rlim_max};
+  ::setrlimit(RLIMIT_NOFILE, &none);
+  const auto first = co_await as_result(weir::with_timeout(10s, make()));
+  ::setrlimit(RLIMIT_NOFILE, &usual);
+  const std::string said = first ? "" : sentence_of(first.exception());
+  // Of a name that cannot be looked up libc does not tell the reason.
+  const bool reason_known = said.find("Too many open files") != std::string::npos || name.starts_with("resolve ");
+  const bool told = said.starts_with(name) && reason_known;
+  expect(first.has_value() || told || first.error() == std::errc::timed_out, "it says: " + said);
+  const auto second = co_await as_result(weir::with_timeout(10s, make()));
+  const bool done = second.has_value() || second.error() == std::errc::timed_out;
+  expect(done, "it fails with descriptors, too: " + (done ? std::string() : sentence_of(second.exception())));
+  // What was closed under an operation may still be with its worker.
+  for (int i = 0; i < 2000 && open_descriptors() != before; ++i) co_await weir::sleep_for(1ms);
+  expect(open_descriptors() == before, "descriptors are left open");
+}
+
+task<> run_out_of_descriptors() {
+  rlimit usual{};
+  ::getrlimit(RLIMIT_NOFILE, &usual);
+  weir::tcp_listener listener = weir::tcp_listener::bind(endpoint::loopback(0));
+  const endpoint local = listener.local_endpoint();
+  std::vector<plain_socket> clients;
+  for (int i = 0; i < 2; ++i) clients.push_back(plain_socket::connected_to(local));
+  const scratch_file on;
+  const ends silent = connected();
+  const std::string port = local.to_string();
+  const std::pair<std::string, std::function<task<>()>> all[] = {
+      {"open /dev/null", open_one},
+      {"accept " + port, [&] { return accept_one(listener); }},
+      {"connect " + port, [&] { return connect_one(local); }},
+      {"connect " + port, [&] { return connect_by_name(local); }},
+      {"resolve localhost", resolve_one},
+      {"bind 127.0.0.1:0", bind_one},
+      {"bind 127.0.0.1:0", bind_udp},
+      {"pair of unix sockets", pair_up},
+      {"make_pipe", make_one_pipe},
+      {"spawn true", spawn_one},
+      {"read_directory /", list_one},
+      {"watch_path /tmp", watch_one},
+      {"open /tmp", temporary_one},
+      {"replace_file " + on.path, [&] { return replace_one(on.path); }},
+      {"poll fd", [&] { return poll_one(silent.stream.native_handle()); }},
+  };
+  for (const auto& [name, make] : all) co_await try_without_descriptors(name, make, usual);
+}
+
 }  // namespace
 
 int main() {
@@ -545,6 +639,7 @@ int main() {
       weir::run(wait_unwatched(error), {.workers = 1});
     }
   }
+  weir::run(run_out_of_descriptors(), {.workers = 1});
   trying = "accept without descriptors";
   weir::run(accept_without_descriptors(), {.workers = 1, .on_error = count_error});
   return good ? 0 : 1;
