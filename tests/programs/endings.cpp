@@ -69,8 +69,6 @@ std::uint16_t stop_a_server(std::uint16_t port, unsigned workers) {
   std::array<std::byte, 8> heard;
   expect(clients[0].receive(heard, 20'000) == 8, "the server does not serve");
   clients.push_back(plain_socket::connected_to(local));
-  // The listener first, as locals go before the runtime that they are used in; its accept is still with the kernel.
-  listener.close();
   made.shutdown({.drain = 0ms});
   return local.port();
 }

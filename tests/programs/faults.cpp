@@ -28,6 +28,7 @@
 #include <weir/weir.hpp>
 
 #include "plain_socket.hpp"
+#include "sanitized.hpp"
 
 namespace {
 
@@ -429,7 +430,7 @@ task<> busy() {
 
 /// A worker that has nothing else to do waits in the kernel for each of them.
 task<> be_woken() {
-  for (int i = 0; i < 300; ++i) co_await weir::offload([] {});
+  for (int i = 0; i < 100; ++i) co_await weir::offload([] { ::usleep(100); });
 }
 
 /// One of those while calls of this kind fail now and then, and later more often.
@@ -639,7 +640,8 @@ int main() {
       weir::run(wait_unwatched(error), {.workers = 1});
     }
   }
-  weir::run(run_out_of_descriptors(), {.workers = 1});
+  // UBSan needs a descriptor when it meets a class for the first time.
+  if (!test::sanitized) weir::run(run_out_of_descriptors(), {.workers = 1});
   trying = "accept without descriptors";
   weir::run(accept_without_descriptors(), {.workers = 1, .on_error = count_error});
   return good ? 0 : 1;

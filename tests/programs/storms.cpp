@@ -33,27 +33,15 @@
 #include <weir/weir.hpp>
 
 #include "plain_socket.hpp"
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define STORM_SANITIZED 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define STORM_SANITIZED 1
-#endif
-#endif
+#include "sanitized.hpp"
 
 namespace {
 
 using namespace std::chrono_literals;
 using test::plain_socket;
+using test::sanitized;
 using weir::as_result;
 using weir::task;
-
-#if defined(STORM_SANITIZED)
-constexpr bool sanitized = true;  // memory that was freed is kept for a while
-#else
-constexpr bool sanitized = false;
-#endif
 
 /// What may be left of the process's memory: caches of frames, and what the allocator does not give back.
 constexpr long tolerated_growth_kib = 6 * 1024;
@@ -345,7 +333,6 @@ int main(int count, char** arguments) {
   }
   calm_down(made, 1, open_descriptors());
   for (const storm& one : storms) run(one, a, made);
-  listener.close();
-  made.shutdown();
+  made.shutdown({.drain = 0ms});
   return good ? 0 : 1;
 }
