@@ -25,6 +25,7 @@
 #include <weir/weir.hpp>
 
 #include "plain_socket.hpp"
+#include "sanitized.hpp"
 
 namespace {
 
@@ -169,7 +170,7 @@ void interrupt_writes(unsigned rounds) {
 }  // namespace
 
 int main() {
-  bind_again(200);
-  interrupt_writes(40);
+  bind_again(test::sanitized ? 50 : 200);
+  interrupt_writes(test::sanitized ? 15 : 40);
   return good ? 0 : 1;
 }
