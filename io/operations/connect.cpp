@@ -42,7 +42,9 @@ int connect_operation::attempt() noexcept {
   if (!begun_) {
     begun_ = true;
     if (::connect(fd(), reinterpret_cast<const sockaddr*>(address_.data()), address_size_) == 0) return 0;
-    return errno == EINPROGRESS ? -EAGAIN : -errno;
+    if (errno == EINPROGRESS) return -EAGAIN;
+    // The kernel is out of room for routes (connect(2)), and nothing is under way that could be waited for.
+    return errno == EAGAIN ? -ENOBUFS : -errno;
   }
   // Writable, or a false alarm: SO_ERROR is also 0 while the handshake is under way, but then there is no peer yet.
   int error = 0;

@@ -142,7 +142,8 @@ runtime_core::runtime_core(const runtime_options& options, simulation_options si
       }
     }
   }
-  started_.wait(lock, [this] { return attached_ == threads_.size(); });
+  await_attached(lock);
+  if (!start_failure_) agree_on_backend(lock);
   if (!start_failure_ && !simulation_.enabled) {
     const signals_blocked guard;
     try {
@@ -154,20 +155,48 @@ runtime_core::runtime_core(const runtime_options& options, simulation_options si
       start_failure_ = std::current_exception();
     }
   }
+  if (start_failure_) leaving_.store(true);
+  start_phase_ = start_phase::begun;
+  phase_changed_.notify_all();
   if (start_failure_) {
-    leaving_.store(true);
     lock.unlock();
     wake_everybody();
     for (std::thread& thread : threads_) thread.join();
     if (caller_is_worker_) {
-      first().io().shut_down();
+      if (first().reactor_) first().io().shut_down();
       unpin_caller();
     }
     std::rethrow_exception(start_failure_);
   }
   backend_ = first().io().kind();
-  why_not_uring_ = first().why_not_uring_;
   enlist(*this);
+}
+
+void runtime_core::await_attached(std::unique_lock<std::mutex>& lock) {
+  started_.wait(lock, [this] { return attached_ == threads_.size(); });
+}
+
+// A limit of the user's, or of the system's, may leave room for some of the rings: what backend() says has to be true
+// of every worker.
+void runtime_core::agree_on_backend(std::unique_lock<std::mutex>& lock) {
+  std::size_t refused = 0;
+  for (const auto& w : workers_) {
+    if (w->why_not_uring_.empty()) continue;
+    if (++refused == 1) why_not_uring_ = w->why_not_uring_;
+  }
+  if (refused == 0 || refused == workers_.size()) return;
+  why_not_uring_ += fmt::format(", for {} of {} workers", refused, workers_.size());
+  attached_ = 0;
+  start_phase_ = start_phase::without_ring;
+  phase_changed_.notify_all();
+  if (caller_is_worker_) {
+    try {
+      first().attach_without_ring();
+    } catch (...) {
+      start_failure_ = std::current_exception();
+    }
+  }
+  await_attached(lock);
 }
 
 runtime_core::~runtime_core() {
@@ -214,23 +243,39 @@ void runtime_core::unpin_caller() noexcept {
   if (!cpus_.empty()) static_cast<void>(stay_on(cpus_));
 }
 
-void runtime_core::run_thread(worker& self) noexcept {
-  name_this_thread(thread_name(), std::to_string(self.index()));
+template <class F>
+bool runtime_core::attach_thread(F attach) noexcept {
   bool attached = true;
   try {
-    pin(self);
-    self.attach();
+    attach();
   } catch (...) {
     attached = false;
     const std::lock_guard lock(start_mutex_);
     if (!start_failure_) start_failure_ = std::current_exception();
   }
-  {
-    const std::lock_guard lock(start_mutex_);
-    ++attached_;
-    started_.notify_one();
-  }
+  const std::lock_guard lock(start_mutex_);
+  ++attached_;
+  started_.notify_one();
+  return attached;
+}
+
+void runtime_core::run_thread(worker& self) noexcept {
+  name_this_thread(thread_name(), std::to_string(self.index()));
+  const bool attached = attach_thread([&] {
+    pin(self);
+    self.attach();
+  });
   if (!attached) return;
+  start_phase seen = start_phase::attaching;
+  const auto next_phase = [&] {
+    std::unique_lock lock(start_mutex_);
+    phase_changed_.wait(lock, [&] { return start_phase_ != seen; });
+    return seen = start_phase_;
+  };
+  if (next_phase() == start_phase::without_ring) {
+    if (!attach_thread([&] { self.attach_without_ring(); })) return;
+    next_phase();
+  }
   const worker_thread here(self);
   if (&self == &first()) {
     // Acquire: whoever sees it may then wake the others, whose reactors were made before it was set.

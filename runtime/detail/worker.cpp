@@ -210,6 +210,13 @@ bool worker::make_ready_elsewhere(promise_base& frame) noexcept {
   return true;
 }
 
+void worker::attach_without_ring() {
+  if (reactor_->kind() != backend_kind::uring) return;
+  reactor_->shut_down();
+  reactor_.reset();
+  reactor_ = make_default_reactor({backend_kind::epoll, 0, nullptr}, why_not_uring_);
+}
+
 bool worker::quiet() const noexcept { return inbox_.empty() && reactor_->in_flight() == 0; }
 
 void worker::wake() noexcept {

@@ -52,6 +52,8 @@ class worker {
 
   /// On the worker's own thread, before anything else: makes the reactor.
   void attach();
+  /// The same thread: where that is a ring, by epoll instead. Nothing has come to it yet.
+  void attach_without_ring();
   /// Runs tasks until `done` says so. It is asked between turns.
   template <class F>
   void run_until(F done) {
@@ -332,6 +334,10 @@ class runtime_core {
   void pin(const worker& self);
   void unpin_caller() noexcept;
   void run_thread(worker& self) noexcept;
+  template <class F>
+  bool attach_thread(F attach) noexcept;
+  void await_attached(std::unique_lock<std::mutex>& lock);
+  void agree_on_backend(std::unique_lock<std::mutex>& lock);
   /// In builds with assertions: what was made here and outlives it, to stderr.
   void report_leftovers() const noexcept;
   void run_to_the_end(worker& self) noexcept;
@@ -389,6 +395,9 @@ class runtime_core {
   std::condition_variable started_;
   unsigned attached_ = 0;             // guarded by start_mutex_
   std::exception_ptr start_failure_;  // guarded by start_mutex_
+  /// What the other threads do once they have their reactors. Guarded by start_mutex_.
+  enum class start_phase : std::uint8_t { attaching, without_ring, begun } start_phase_ = start_phase::attaching;
+  std::condition_variable phase_changed_;
 };
 
 /// All runtimes of this process, for debuggers: gdb/weir-gdb.py.

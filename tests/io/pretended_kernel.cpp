@@ -18,6 +18,7 @@ std::atomic<unsigned> known{everything};
 std::atomic<unsigned> most{everything};
 std::atomic<unsigned> known_operations{everything};
 std::atomic<bool> refuses_buffer_rings{false};
+std::atomic<unsigned> rings_left{everything};
 std::atomic<unsigned> flags{0};
 std::atomic<unsigned> size{0};
 
@@ -37,12 +38,13 @@ constexpr std::array<test::kernel_version, 4> versions = {{
 /// Stands before liburing's, and asks that for what is not refused.
 extern "C" int io_uring_queue_init_params(unsigned entries, io_uring* ring, io_uring_params* params) {
   if ((params->flags & ~known) != 0) return -EINVAL;
-  if (entries > most) return -ENOMEM;
+  if (entries > most || rings_left == 0) return -ENOMEM;
   static const auto real =
       reinterpret_cast<decltype(&io_uring_queue_init_params)>(::dlsym(RTLD_NEXT, "io_uring_queue_init_params"));
   if (!real) return -ENOSYS;
   const int result = real(entries, ring, params);
   if (result == 0) {
+    --rings_left;
     flags = params->flags;
     size = params->sq_entries;
   }
@@ -69,14 +71,16 @@ extern "C" int io_uring_register_buf_ring(io_uring* ring, io_uring_buf_reg* want
 
 namespace test {
 
-pretended_kernel::pretended_kernel(unsigned only_flags, unsigned most_entries, unsigned operations) {
+pretended_kernel::pretended_kernel(unsigned only_flags, unsigned most_entries, unsigned operations,
+                                   unsigned most_rings) {
   known = only_flags;
   most = most_entries;
   known_operations = operations;
+  rings_left = most_rings;
   flags = size = 0;
 }
 
-pretended_kernel::~pretended_kernel() { known = most = known_operations = everything; }
+pretended_kernel::~pretended_kernel() { known = most = known_operations = rings_left = everything; }
 
 no_buffer_rings::no_buffer_rings() { refuses_buffer_rings = true; }
 no_buffer_rings::~no_buffer_rings() { refuses_buffer_rings = false; }

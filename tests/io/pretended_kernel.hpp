@@ -5,11 +5,12 @@
 namespace test {
 
 /// While it lives, rings are made as by a kernel that knows only `flags` of io_uring_setup (EINVAL for others), and has
-/// memory for `most_entries` (ENOMEM for more), and say that they have the first `operations`. One at a time, while no
-/// runtime starts.
+/// memory for `most_entries` (ENOMEM for more) and for `most_rings`, and say that they have the first `operations`. One
+/// at a time, while no runtime starts.
 class pretended_kernel {
  public:
-  explicit pretended_kernel(unsigned flags = ~0u, unsigned most_entries = ~0u, unsigned operations = ~0u);
+  explicit pretended_kernel(unsigned flags = ~0u, unsigned most_entries = ~0u, unsigned operations = ~0u,
+                            unsigned most_rings = ~0u);
   pretended_kernel(const pretended_kernel&) = delete;
   pretended_kernel& operator=(const pretended_kernel&) = delete;
   ~pretended_kernel();

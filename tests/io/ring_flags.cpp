@@ -1,5 +1,6 @@
 #include <chrono>
 #include <cstddef>
+#include <cstdlib>
 #include <span>
 #include <string>
 #include <system_error>
@@ -70,4 +71,21 @@ TEST_CASE("ring flags: a kernel without even the oldest of them gets epoll, and 
     return weir::to_string(made.backend()) + (", because of " + made.why_not_uring());
   });
   CHECK(said == "epoll, because of io_uring_setup: Invalid argument");
+}
+
+TEST_CASE("ring flags: where there is memory for the rings of some workers, all have epoll, and it is told why") {
+  if (!test::ring_is_default()) return skip("io_uring is not what runs here");
+  const char* const before = std::getenv("WEIR_BACKEND");
+  const std::string asked = before ? before : "automatic";
+  ::setenv("WEIR_BACKEND", "automatic", 1);
+  for (const unsigned rings : {1u, 3u}) {
+    const test::no_descriptor_leaks none;
+    const pretended_kernel kernel(~0u, ~0u, ~0u, rings);
+    weir::runtime made({.workers = 4});
+    CHECK(made.backend() == weir::backend_kind::epoll);
+    CHECK(made.why_not_uring().ends_with(rings == 1 ? "), for 3 of 4 workers" : "), for 1 of 4 workers"));
+    for (const std::string& open : test::open_descriptors()) CHECK(open.find("io_uring") == std::string::npos);
+    made.block_on(test::chat_many(50, 10));
+  }
+  ::setenv("WEIR_BACKEND", asked.c_str(), 1);
 }
