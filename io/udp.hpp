@@ -25,8 +25,7 @@ static_assert(std::is_trivially_destructible_v<udp_options>);
 /// must live until the operation has ended.
 ///
 /// The network may lose, double and reorder datagrams. Errors are std::system_error with a sentence such as
-/// "send to 192.0.2.1:53: Network is unreachable". Operations allocate nothing. There is no UDP in simulations yet
-/// (ENOTSUP).
+/// "send to 192.0.2.1:53: Network is unreachable". Operations allocate nothing.
 class udp_socket : public socket_base {
  public:
   udp_socket() = default;

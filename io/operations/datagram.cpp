@@ -8,6 +8,7 @@
 #include <new>
 
 #include "../detail/ring_entry_impl.hpp"
+#include "../detail/simulated_kernel.hpp"
 #include "../detail/system_calls.hpp"
 
 namespace weir::detail {
@@ -42,6 +43,10 @@ std::size_t message_header::address_size() const noexcept {
   return std::launder(reinterpret_cast<const msghdr*>(message_.data()))->msg_namelen;
 }
 
+void message_header::set_address_size(std::size_t used) noexcept {
+  std::launder(reinterpret_cast<msghdr*>(message_.data()))->msg_namelen = static_cast<socklen_t>(used);
+}
+
 // ---- receive. MSG_TRUNC: the result is the message's length, also where the buffer is shorter.
 
 template <class Endpoint>
@@ -52,6 +57,16 @@ void receive_message_leaf<Endpoint>::prepare(ring_entry& entry) noexcept {
 template <class Endpoint>
 int receive_message_leaf<Endpoint>::attempt() noexcept {
   return system_calls::outcome(::recvmsg(fd(), message_of(header_.begin(into_, from_)), MSG_TRUNC | MSG_DONTWAIT));
+}
+
+template <class Endpoint>
+int receive_message_leaf<Endpoint>::simulate(simulated_kernel& kernel) noexcept {
+  Endpoint from;
+  const int size = kernel.ask<simulated_socket_of<Endpoint>>(
+      fd(), [&](auto& socket) { return socket.receive_message(into_, from); });
+  header_.begin(into_, from_);
+  header_.set_address_size(from.to_native(from_.data()));
+  return size;
 }
 
 template <class Endpoint>
@@ -88,6 +103,11 @@ void send_datagram_operation::prepare(ring_entry& entry) noexcept {
 
 int send_datagram_operation::attempt() noexcept {
   return system_calls::outcome(::sendmsg(fd(), message_of(header()), MSG_NOSIGNAL | MSG_DONTWAIT));
+}
+
+int send_datagram_operation::simulate(simulated_kernel& kernel) noexcept {
+  return kernel.ask<simulated_socket_of<endpoint>>(
+      fd(), [&](auto& socket) { return socket.send_message(bytes_, connected_ ? nullptr : &to_); });
 }
 
 }  // namespace weir::detail

@@ -43,6 +43,7 @@ class message_header {
   [[nodiscard]] std::size_t address_size() const noexcept;
   /// The struct msghdr, as the kernel has left it.
   [[nodiscard]] void* get() noexcept { return message_.data(); }
+  void set_address_size(std::size_t used) noexcept;
 
  private:
   alignas(8) std::array<std::byte, 56> message_;
@@ -62,6 +63,7 @@ class receive_message_leaf : public io_leaf {
  private:
   void prepare(ring_entry& entry) noexcept override;
   int attempt() noexcept override;
+  int simulate(simulated_kernel& kernel) noexcept override;
   [[nodiscard]] readiness needs() const noexcept override { return readiness::input; }
   [[nodiscard]] io_use use() const noexcept override { return io_use::receiving; }
 
@@ -121,6 +123,7 @@ class [[nodiscard]] send_datagram_operation final : public io_awaitable<send_dat
  private:
   void prepare(ring_entry& entry) noexcept override;
   int attempt() noexcept override;
+  int simulate(simulated_kernel& kernel) noexcept override;
   [[nodiscard]] readiness needs() const noexcept override { return readiness::output; }
   [[nodiscard]] io_use use() const noexcept override { return io_use::other; }
   [[nodiscard]] std::string object() const override { return connected_ ? io_leaf::object() : to_.to_string(); }
