@@ -58,11 +58,8 @@ udp_socket udp_socket::connect(const endpoint& peer) {
 }
 
 udp_socket udp_socket::adopt(int number) {
-  const int datagrams = calls::is_datagram_socket(number);
-  if (datagrams == 0) {
-    detail::fail_socket(EPROTOTYPE, "adopt", fmt::format("fd {} as a UDP socket (it is another kind)", number));
-  }
-  const int result = datagrams < 0 ? datagrams : calls::make_non_blocking(number);
+  detail::check_network_socket(number, SOCK_DGRAM, "a UDP socket");
+  const int result = calls::make_non_blocking(number);
   if (result < 0) detail::fail_socket(-result, "adopt", fmt::format("fd {} as a UDP socket", number));
   endpoint peer;
   if (calls::peer_name(number, peer) == 0) {

@@ -169,10 +169,10 @@ int is_listening(int number) noexcept {
   return result == 0 ? static_cast<int>(listening != 0) : result;
 }
 
-int is_datagram_socket(int number) noexcept {
-  if (simulated(number)) return is_simulated_as<endpoint>(number, SOCK_DGRAM);
+int is_network_socket(int number, int type) noexcept {
+  if (simulated(number)) return is_simulated_as<endpoint>(number, type);
   int domain = 0;
-  const int result = is_of_type(number, SOCK_DGRAM, domain);
+  const int result = is_of_type(number, type, domain);
   return result == 1 ? static_cast<int>(domain == AF_INET || domain == AF_INET6) : result;
 }
 

@@ -38,8 +38,8 @@ int peer_name(int number, unix_endpoint& name) noexcept;
 int peer_credentials(int number, unix_credentials& who) noexcept;
 /// 1, or 0 for a socket that does not listen.
 int is_listening(int number) noexcept;
-/// 1, or 0 for anything but a UDP socket.
-int is_datagram_socket(int number) noexcept;
+/// 1, or 0 for anything but a socket of the network of that type: SOCK_STREAM is TCP, SOCK_DGRAM is UDP.
+int is_network_socket(int number, int type) noexcept;
 /// 1, or 0 for anything but a unix socket of that type.
 int is_unix_socket(int number, int type) noexcept;
 int shutdown(int number, int how) noexcept;

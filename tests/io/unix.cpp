@@ -278,6 +278,10 @@ TEST_CASE("unix: what is no unix stream or listener is not adopted") {
   CHECK(refusal_of([&] { unix_stream::adopt(tcp.native_handle()); }) ==
         fmt::format("adopt fd {} as a unix stream (it is another kind): Protocol wrong type for socket",
                     tcp.native_handle()));
+  weir::unix_listener other = unix_listener::bind(unix_endpoint::any());
+  CHECK(refusal_of([&] { weir::tcp_listener::adopt(other.native_handle()); }) ==
+        fmt::format("adopt fd {} as a listener (it is another kind): Protocol wrong type for socket",
+                    other.native_handle()));
   CHECK(refusal_of([] { unix_stream::adopt(-1); }) == "adopt fd -1 as a unix stream: Bad file descriptor");
 }
 
