@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 #include <netinet/in.h>
+#include <netinet/udp.h>
 #include <sys/socket.h>
 
 #include <cerrno>
@@ -88,6 +89,14 @@ void udp_socket::set_multicast_hops(int hops) {
 void udp_socket::set_multicast_loop(bool on) {
   const int value = static_cast<int>(on);
   set_multicast_option(handle(), IP_MULTICAST_LOOP, value, IPV6_MULTICAST_LOOP, value, "set_multicast_loop of");
+}
+bool udp_socket::set_coalescing(bool on) {
+  const detail::descriptor& target = detail::open_socket(handle(), "set_coalescing of");
+  const int value = static_cast<int>(on);
+  const int result = calls::set_socket_option(target.number(), IPPROTO_UDP, UDP_GRO, &value, sizeof value);
+  if (result == -ENOPROTOOPT) return false;
+  if (result != 0) detail::fail_socket(-result, "set_coalescing of", target.name());
+  return true;
 }
 void udp_socket::set_broadcast(bool on) {
   detail::set_socket_option(handle(), SOL_SOCKET, SO_BROADCAST, static_cast<int>(on), "set_broadcast of");

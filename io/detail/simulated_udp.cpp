@@ -12,14 +12,13 @@
 #include <functional>
 #include <utility>
 
+#include "../operations/datagram.hpp"
 #include "simulated_kernel.hpp"
 #include "simulated_socket.hpp"
 
 namespace weir::detail {
 
 namespace {
-
-constexpr std::size_t longest_datagram = 65'507;
 
 /// As the value of an option of type `T`.
 template <class T>
@@ -109,6 +108,7 @@ int simulated_udp_socket::set_option(int level, int option, const void* value, u
     if (option == SO_REUSEPORT) shares_port = number != 0;
     if (option == SO_BROADCAST) may_broadcast = number != 0;
   }
+  if (level == IPPROTO_UDP) return -ENOPROTOOPT;
   const bool of_ip = level == IPPROTO_IP || level == IPPROTO_IPV6;
   if (of_ip && (option == MCAST_JOIN_GROUP || option == MCAST_LEAVE_GROUP)) {
     return change_group(option == MCAST_JOIN_GROUP, value, size);

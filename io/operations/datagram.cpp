@@ -1,10 +1,12 @@
 #include "datagram.hpp"
 
 #include <netinet/in.h>
+#include <netinet/udp.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
 #include <algorithm>
+#include <cstring>
 #include <new>
 
 #include "../detail/ring_entry_impl.hpp"
@@ -16,6 +18,16 @@ namespace weir::detail {
 namespace {
 
 msghdr* message_of(void* header) noexcept { return static_cast<msghdr*>(header); }
+
+/// What the kernel says of those that it has put together (UDP_GRO); 0 of one alone.
+std::size_t segment_size_in(const void* header) noexcept {
+  const msghdr& message = *std::launder(static_cast<const msghdr*>(header));
+  const cmsghdr* const told = CMSG_FIRSTHDR(&message);
+  if (!told || told->cmsg_level != IPPROTO_UDP || told->cmsg_type != UDP_GRO) return 0;
+  int size = 0;
+  std::memcpy(&size, CMSG_DATA(told), sizeof size);
+  return static_cast<std::size_t>(size);
+}
 
 }  // namespace
 
@@ -51,12 +63,13 @@ void message_header::set_address_size(std::size_t used) noexcept {
 
 template <class Endpoint>
 void receive_message_leaf<Endpoint>::prepare(ring_entry& entry) noexcept {
-  io_uring_prep_recvmsg(raw(entry), fd(), message_of(header_.begin(into_, from_)), MSG_TRUNC);
+  io_uring_prep_recvmsg(raw(entry), fd(), message_of(header_.begin(into_, from_, control_)), MSG_TRUNC);
 }
 
 template <class Endpoint>
 int receive_message_leaf<Endpoint>::attempt() noexcept {
-  return system_calls::outcome(::recvmsg(fd(), message_of(header_.begin(into_, from_)), MSG_TRUNC | MSG_DONTWAIT));
+  void* const header = header_.begin(into_, from_, control_);
+  return system_calls::outcome(::recvmsg(fd(), message_of(header), MSG_TRUNC | MSG_DONTWAIT));
 }
 
 template <class Endpoint>
@@ -74,7 +87,8 @@ basic_datagram<Endpoint> receive_message_leaf<Endpoint>::received() const noexce
   const auto size = static_cast<std::size_t>(result());
   return {.size = std::min(size, into_.size()),
           .from = Endpoint::from_native(from_.data(), std::min(header_.address_size(), from_.size())),
-          .sent_size = size};
+          .sent_size = size,
+          .segment_size = may_coalesce ? segment_size_in(header_.get()) : 0};
 }
 
 static_assert(sizeof(sockaddr_in6) == endpoint::native_size && sizeof(sockaddr_un) == unix_endpoint::native_size);

@@ -401,3 +401,71 @@ TEST_CASE("udp: sockets that share a port get each datagram once between them") 
   };
   run_everywhere(main);
 }
+
+namespace {
+
+/// So many bytes from one socket to another in segments of one size, and what comes out of each datagram.
+task<> send_in_segments(std::size_t size, std::size_t segment, bool connected, bool coalesces) {
+  udp_socket to = here();
+  udp_socket from = udp_socket::connect(to.local_endpoint());
+  udp_socket stranger = here();
+  if (test::is_real(to)) to.set_receive_buffer(4 << 20);
+  if (coalesces) static_cast<void>(to.set_coalescing(true));
+  std::string sent(size, '?');
+  test::fill_pattern(std::as_writable_bytes(std::span(sent)));
+  if (connected) co_await from.send(bytes_of(sent), segment);
+  if (!connected) co_await stranger.send_to(bytes_of(sent), to.local_endpoint(), segment);
+  std::string got;
+  std::size_t datagrams = 0;
+  while (got.size() < size) {
+    message one = co_await weir::with_timeout(10s, receive(to, 65'536));
+    CHECK(!one.what.is_truncated());
+    const std::size_t each = one.what.segment_size != 0 ? one.what.segment_size : one.text.size();
+    if (got.size() + each <= size) CHECK(each == std::min(segment, size - got.size()));
+    datagrams += (one.text.size() + each - 1) / each;
+    if (!coalesces) CHECK(one.what.segment_size == 0);
+    got += one.text;
+  }
+  CHECK(got == sent);
+  CHECK(datagrams == (size + segment - 1) / segment);
+  co_await check_empty(to);
+}
+
+}  // namespace
+
+TEST_CASE("udp: segments of a buffer come as datagrams, whether the kernel splits and joins them or not") {
+  for (const bool splits : {true, false}) {
+    weir::detail::kernel_may_split.store(splits);
+    for (const bool coalesces : {false, true}) {
+      auto main = [&]() -> task<> {
+        co_await send_in_segments(10'000, 1000, true, coalesces);
+        co_await send_in_segments(10'001, 1000, false, coalesces);
+        co_await send_in_segments(1000, 1000, true, coalesces);
+        co_await send_in_segments(30, 1000, false, coalesces);
+        co_await send_in_segments(20'000, 100, true, coalesces);  // more than go at once
+        co_await send_in_segments(50'000, 40'000, true, coalesces);
+      };
+      run_everywhere(main);
+    }
+  }
+  weir::detail::kernel_may_split.store(true);
+}
+
+TEST_CASE("udp: segments that cannot be are refused, and nothing is no datagram") {
+  auto main = []() -> task<> {
+    udp_socket to = here();
+    udp_socket from = here();
+    auto none = co_await as_result(from.send_to(bytes_of("abc"), to.local_endpoint(), 0));
+    CHECK(none.error() == std::errc::invalid_argument);
+    auto long_one = co_await as_result(from.send_to(bytes_of("abc"), to.local_endpoint(), 65'508));
+    CHECK(sentence_of(long_one) == fmt::format("send to {}: Message too long", to.local_endpoint()));
+    auto unaddressed = co_await as_result(from.send_to(bytes_of("abc"), endpoint(), 1));
+    CHECK(sentence_of(unaddressed) == "send to (none): Destination address required");
+    auto unconnected = co_await as_result(from.send(bytes_of("abc"), 1));
+    CHECK(!unconnected.has_value());
+    const std::span<const std::byte> nothing;
+    co_await from.send_to(nothing, to.local_endpoint(), 100);
+    co_await check_empty(to);
+  };
+  run_everywhere(main);
+}
