@@ -21,9 +21,9 @@ class simulated_kernel;
 ///     weir::simulation world({.seed = 7, .network = {.latency = 5ms, .reset = 0.01}});
 ///     world.run(my_server_and_its_clients());
 ///
-/// Code needs no change: tcp_listener::bind, tcp_stream::connect, file::open and signal_set make simulated ones when
-/// they are called inside of run(). Descriptors that were made outside are refused with std::errc::not_supported. Other
-/// threads must keep out: a spawn, wake-up or cancellation by one of them ends the program with a sentence.
+/// Code needs no change: sockets of TCP, UDP and unix, file::open and signal_set make simulated ones when they are
+/// called inside of run(). Descriptors that were made outside are refused with std::errc::not_supported. Other threads
+/// must keep out: a spawn, wake-up or cancellation by one of them ends the program with a sentence.
 ///
 /// When every task waits, nothing is under way and no timer is left, everything is cancelled (cause: deadlock), joined,
 /// and run() throws `deadlock`, whose what() names each task, its chain of awaits and what it waits for.

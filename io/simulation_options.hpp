@@ -19,20 +19,27 @@ struct simulated_network {
   duration jitter = std::chrono::microseconds(50);
   /// How fast each direction of a connection is. 0: no limit.
   std::uint64_t bytes_per_second = 0;
-  /// How much of a connection's data may be under way or unread, in each direction; then writers wait.
+  /// How much of a connection's data may be under way or unread, in each direction; then writers wait. Of a UDP socket
+  /// it is how much may be unread; what comes then is lost.
   std::size_t receive_buffer = 65536;
   /// Of each read and write: that it moves less than it could.
   double partial = 0;
   /// Of each read and write that could move something: that the connection breaks instead. Both ends are told
   /// (ECONNRESET, EPIPE); what was under way may be lost.
   double reset = 0;
+  /// Of each UDP datagram: that it is lost, that it comes twice, and that it is held up so that later ones overtake it.
+  /// Those that are not held up keep their sender's order.
+  double lose = 0;
+  double duplicate = 0;
+  double reorder = 0;
   /// Of each connect: that it fails with ECONNREFUSED although somebody listens.
   double refuse = 0;
   /// Of each accept: that it fails with EMFILE or ENOBUFS and the connection stays in the queue, or that the connection
   /// dies there (which accept() passes over).
   double accept_error = 0;
   /// While true nothing arrives. What is sent is sent again, later and later, until this is false or the sender gives
-  /// up (ETIMEDOUT): after two minutes when it connects, after a quarter of an hour when it sends data.
+  /// up (ETIMEDOUT): after two minutes when it connects, after a quarter of an hour when it sends data. Datagrams are
+  /// lost.
   bool down = false;
 };
 

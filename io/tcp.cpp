@@ -30,6 +30,7 @@ void tcp_stream::set_linger(std::chrono::seconds time) {
 }
 
 tcp_stream tcp_stream::adopt(int number) {
+  detail::check_network_socket(number, SOCK_STREAM, "a TCP stream");
   endpoint peer;
   const int result = calls::peer_name(number, peer);
   if (result != 0) detail::fail_socket(-result, "adopt", fmt::format("fd {} as a TCP stream", number));
@@ -51,6 +52,7 @@ tcp_listener tcp_listener::bind(const endpoint& local, listen_options options) {
 endpoint tcp_listener::local_endpoint() const { return detail::local_endpoint_of(handle()); }
 
 tcp_listener tcp_listener::adopt(int number) {
+  detail::check_network_socket(number, SOCK_STREAM, "a listener");
   const int listening = calls::is_listening(number);
   if (listening == 0)
     detail::fail_socket(EINVAL, "adopt", fmt::format("fd {} as a listener (it does not listen)", number));

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 #include <netinet/in.h>
+#include <netinet/udp.h>
 #include <sys/socket.h>
 
 #include <cerrno>
@@ -58,11 +59,8 @@ udp_socket udp_socket::connect(const endpoint& peer) {
 }
 
 udp_socket udp_socket::adopt(int number) {
-  const int datagrams = calls::is_datagram_socket(number);
-  if (datagrams == 0) {
-    detail::fail_socket(EPROTOTYPE, "adopt", fmt::format("fd {} as a UDP socket (it is another kind)", number));
-  }
-  const int result = datagrams < 0 ? datagrams : calls::make_non_blocking(number);
+  detail::check_network_socket(number, SOCK_DGRAM, "a UDP socket");
+  const int result = calls::make_non_blocking(number);
   if (result < 0) detail::fail_socket(-result, "adopt", fmt::format("fd {} as a UDP socket", number));
   endpoint peer;
   if (calls::peer_name(number, peer) == 0) {
@@ -91,6 +89,14 @@ void udp_socket::set_multicast_hops(int hops) {
 void udp_socket::set_multicast_loop(bool on) {
   const int value = static_cast<int>(on);
   set_multicast_option(handle(), IP_MULTICAST_LOOP, value, IPV6_MULTICAST_LOOP, value, "set_multicast_loop of");
+}
+bool udp_socket::set_coalescing(bool on) {
+  const detail::descriptor& target = detail::open_socket(handle(), "set_coalescing of");
+  const int value = static_cast<int>(on);
+  const int result = calls::set_socket_option(target.number(), IPPROTO_UDP, UDP_GRO, &value, sizeof value);
+  if (result == -ENOPROTOOPT) return false;
+  if (result != 0) detail::fail_socket(-result, "set_coalescing of", target.name());
+  return true;
 }
 void udp_socket::set_broadcast(bool on) {
   detail::set_socket_option(handle(), SOL_SOCKET, SO_BROADCAST, static_cast<int>(on), "set_broadcast of");

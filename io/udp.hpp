@@ -9,6 +9,7 @@
 #include "endpoint.hpp"
 #include "operations/datagram.hpp"
 #include "operations/poll.hpp"
+#include "operations/send_segments.hpp"
 #include "socket_base.hpp"
 
 namespace weir {
@@ -25,8 +26,7 @@ static_assert(std::is_trivially_destructible_v<udp_options>);
 /// must live until the operation has ended.
 ///
 /// The network may lose, double and reorder datagrams. Errors are std::system_error with a sentence such as
-/// "send to 192.0.2.1:53: Network is unreachable". Operations allocate nothing. There is no UDP in simulations yet
-/// (ENOTSUP).
+/// "send to 192.0.2.1:53: Network is unreachable". Operations allocate nothing.
 class udp_socket : public socket_base {
  public:
   udp_socket() = default;
@@ -53,6 +53,17 @@ class udp_socket : public socket_base {
     return detail::send_datagram_operation(target(), bytes);
   }
 
+  /// Sends many datagrams of `segment_size` bytes each, one after the other out of `bytes`; the last one has what is
+  /// left. Kernels that can (UDP_SEGMENT) are given up to 64 at once, which costs little more than one; else they are
+  /// sent one by one. Failed, or cancelled while it waits: the first ones may have been sent.
+  [[nodiscard]] auto send_to(std::span<const std::byte> bytes, const endpoint& peer,
+                             std::size_t segment_size) noexcept {
+    return detail::send_segments_operation(target(), bytes, segment_size, peer);
+  }
+  [[nodiscard]] auto send(std::span<const std::byte> bytes, std::size_t segment_size) noexcept {
+    return detail::send_segments_operation(target(), bytes, segment_size);
+  }
+
   /// As readable(), for room to send.
   [[nodiscard]] auto writable() noexcept { return detail::readiness_operation::writable(target()); }
 
@@ -70,6 +81,10 @@ class udp_socket : public socket_base {
   void set_multicast_hops(int hops);
   /// Whether this machine gets what it sends to a group itself. It does unless told.
   void set_multicast_loop(bool on);
+  /// Whether receive() may complete with several datagrams at once that one sender has sent in a row: they fill the
+  /// buffer one after the other, and datagram::segment_size tells where each ends. Make the buffer 64 KiB then: what is
+  /// longer than it is cut. False when this kernel cannot (UDP_GRO), and in a simulation: they come one by one.
+  bool set_coalescing(bool on);
   /// Allows sending to broadcast addresses.
   void set_broadcast(bool on);
 

@@ -15,8 +15,7 @@
 
 namespace weir {
 
-/// A connection between two processes of one machine that carries bytes: a stream_socket. There are none in simulations
-/// yet (ENOTSUP).
+/// A connection between two processes of one machine that carries bytes: a stream_socket.
 class unix_stream : public stream_socket {
  public:
   unix_stream() = default;
@@ -29,7 +28,8 @@ class unix_stream : public stream_socket {
 
   /// Writes all of `bytes`, at least one, and with the first of them descriptors, at most 253. The receiver gets
   /// descriptors of its own; these stay the caller's, and open until the operation has ended. Cancelled or failed:
-  /// bytes_written() tells how much went; if that is anything, the descriptors did. Allocates a record.
+  /// bytes_written() tells how much went; if that is anything, the descriptors did. Allocates a record. In a simulation
+  /// no descriptors are passed on (ENOTSUP).
   [[nodiscard]] auto send_descriptors(std::span<const std::byte> bytes, std::span<const int> numbers) noexcept {
     return detail::send_descriptors_operation(target(), detail::io_use::writing, bytes, numbers);
   }

@@ -25,7 +25,7 @@ static_assert(std::is_trivially_destructible_v<unix_bind_options>);
 /// What unix sockets that carry messages have in common. Nothing is lost on the way, and everything comes in order. Any
 /// number of tasks may receive and send at the same time: each message is received once. Buffers must live until the
 /// operation has ended. A message may be as long as the sender's buffer, some 200 KiB unless set_send_buffer() was
-/// told otherwise: EMSGSIZE. There are none in simulations yet (ENOTSUP).
+/// told otherwise: EMSGSIZE.
 class unix_message_socket : public socket_base {
  public:
   /// Sends one message to whom it is connected; waits while the kernel, or the receiver's queue, has no room for it.

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <string>
+#include <type_traits>
 
 #include "../runtime/async_generator.hpp"
 #include "../runtime/task.hpp"
@@ -32,9 +33,15 @@ constexpr path_change operator&(path_change a, path_change b) noexcept {
   return static_cast<path_change>(static_cast<unsigned>(a) & static_cast<unsigned>(b));
 }
 
+struct watch_options {
+  /// Also what is in directories below it, those that come later included. Links are not followed.
+  bool recursive = false;
+};
+static_assert(std::is_trivially_destructible_v<watch_options>);
+
 struct path_event {
   path_change change = path_change::overflow;  ///< one of them
-  std::string name;                            ///< in the directory; empty for what is watched itself
+  std::string name;  ///< in the directory, with `recursive` the path below it; empty for what is watched itself
   bool is_directory = false;
   std::uint32_t move = 0;  ///< the two events of one renaming have the same number here, others 0
 };
@@ -51,6 +58,13 @@ struct path_event {
 ///
 /// Fails with std::system_error: "watch_path /ect: No such file or directory". Each watch is a descriptor. Allocates
 /// recycled frames, a record, a batch of 4 KiB, and the names. In a simulation: ENOTSUP.
-task<async_generator<path_event>> watch_path(std::string path, path_change wanted = path_change::anything);
+///
+/// With `recursive` each directory below has a watch of the kernel (fs.inotify.max_user_watches), and a name in memory.
+/// One that is made, or moved there, is watched some time after that. What is in it by then, at any depth, is told as
+/// created; so nothing is missed, but what is made just then may be told twice. A directory that is renamed inside of
+/// the tree stays watched. After an overflow all directories are looked for anew. When the watched directory itself is
+/// renamed the generator ends behind self_moved. A directory below that may not be watched is a failure, of next() too.
+task<async_generator<path_event>> watch_path(std::string path, path_change wanted = path_change::anything,
+                                             watch_options options = {});
 
 }  // namespace weir

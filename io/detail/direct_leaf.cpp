@@ -26,6 +26,11 @@ int direct_leaf::attempt() noexcept {
   return has_to_wait() ? -EAGAIN : 0;
 }
 
+int direct_leaf::simulate(simulated_kernel& kernel) noexcept {
+  answer_ = call_simulated(kernel);
+  return has_to_wait() ? -EAGAIN : 0;
+}
+
 bool direct_leaf::has_failed() noexcept {
   if (result() >= 0) set_result(answer_);
   return result() < 0;

@@ -23,12 +23,15 @@ class direct_leaf : public io_leaf {
 
   /// The system call, without waiting: its result or -errno.
   virtual int call() noexcept = 0;
+  /// The same in a simulation, whose kernel it has.
+  virtual int call_simulated(simulated_kernel&) noexcept { return -ENOTSUP; }
   /// What failed() begins with: the call's answer becomes the operation's.
   [[nodiscard]] bool has_failed() noexcept;
 
  private:
   void prepare(ring_entry& entry) noexcept override;
   int attempt() noexcept override;
+  int simulate(simulated_kernel& kernel) noexcept override;
   bool goes_on(int) noexcept override { return has_to_wait(); }
   [[nodiscard]] readiness needs() const noexcept override { return readiness::output; }
   [[nodiscard]] bool has_to_wait() const noexcept { return then_ == when_full::wait && answer_ == -EAGAIN; }

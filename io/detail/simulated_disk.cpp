@@ -175,8 +175,10 @@ int simulated_disk::rename(const std::string& from, const std::string& to, bool 
 
 int simulated_disk::unlink(const std::string& path) {
   if (const int refused = refuse_as_file(path); refused != 0) return refused;
-  if (!files_.contains(path)) return -ENOENT;
+  const bool may_be_a_socket = !files_.contains(path) && !path.empty() && path.size() <= unix_endpoint::longest;
+  if (!files_.contains(path) && !may_be_a_socket) return -ENOENT;
   if (kernel_.chance(kernel_.files.error)) return -EIO;
+  if (may_be_a_socket) return kernel_.unix_sockets().remove_file(path);
   files_.erase(path);
   return 0;
 }

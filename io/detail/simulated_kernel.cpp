@@ -1,5 +1,7 @@
 #include "simulated_kernel.hpp"
 
+#include <poll.h>
+
 #include <algorithm>
 #include <array>
 #include <atomic>
@@ -110,6 +112,15 @@ void simulated_kernel::release(int number) noexcept {
   // Operations of streams have ended before; who waits for a lent number hears that it has gone.
   touch(object);
   object->close();
+}
+
+unsigned simulated_object::ready() const { return POLLIN | POLLOUT; }
+
+int simulated_kernel::poll(int number, std::uint32_t events) {
+  const std::shared_ptr<simulated_object> object = at(number);
+  if (!object) return -EBADF;
+  const std::uint32_t holds = object->ready() & (events | POLLERR | POLLHUP);
+  return holds != 0 ? static_cast<int>(holds) : -EAGAIN;
 }
 
 // ---- dice

@@ -12,28 +12,14 @@
 #include "../simulation_options.hpp"
 #include "simulated_disk.hpp"
 #include "simulated_signals.hpp"
-#include "simulated_sockets.hpp"
+#include "simulated_socket.hpp"
+#include "simulated_tcp.hpp"
+#include "simulated_udp.hpp"
+#include "simulated_unix.hpp"
 
 namespace weir::detail {
 
-class io_leaf;
 class runtime_core;
-
-/// What a simulated descriptor number stands for.
-class simulated_object {
- public:
-  simulated_object() = default;
-  simulated_object(const simulated_object&) = delete;
-  simulated_object& operator=(const simulated_object&) = delete;
-  virtual ~simulated_object() = default;
-
-  /// Its number is given back. Nobody waits any more.
-  virtual void close() noexcept = 0;
-
-  // The reactor's: the operations that wait for it, and whether they are to be tried.
-  std::vector<io_leaf*> waiting;
-  bool touched = false;
-};
 
 /// The kernel of a simulation: descriptor numbers, dice, and what happens at which virtual time. Sockets, files and
 /// signals are in parts of their own. Used by the simulation's thread only; out of memory ends the program.
@@ -61,7 +47,9 @@ class simulated_kernel {
   simulated_network network;
   simulated_files files;
 
-  [[nodiscard]] simulated_sockets& sockets() noexcept { return sockets_; }
+  [[nodiscard]] simulated_tcp& tcp() noexcept { return tcp_; }
+  [[nodiscard]] simulated_udp& udp() noexcept { return udp_; }
+  [[nodiscard]] simulated_unix& unix_sockets() noexcept { return unix_; }
   [[nodiscard]] simulated_disk& disk() noexcept { return disk_; }
   [[nodiscard]] simulated_signals& signals() noexcept { return signals_; }
 
@@ -75,6 +63,16 @@ class simulated_kernel {
     return std::dynamic_pointer_cast<T>(at(number));
   }
   [[nodiscard]] std::shared_ptr<simulated_object> at(int number) const noexcept;
+  /// Calls `call` with the socket of that number: what it returns, or why there is none of that kind, as -errno.
+  template <class Socket = simulated_socket, class Call>
+  int ask(int number, Call call) {
+    const std::shared_ptr<simulated_object> object = at(number);
+    if (!object) return -EBADF;
+    if (const auto socket = std::dynamic_pointer_cast<Socket>(object)) return call(*socket);
+    return std::dynamic_pointer_cast<simulated_socket>(object) ? -EAFNOSUPPORT : -ENOTSOCK;
+  }
+  /// Which of `events` hold, and what poll(2) tells unasked; -EAGAIN when nothing does.
+  int poll(int number, std::uint32_t events);
   [[nodiscard]] std::size_t open_numbers() const noexcept { return open_; }
   /// The same in every run, whatever other simulations there are.
   static std::uint64_t index_of(int number) noexcept;
@@ -124,7 +122,9 @@ class simulated_kernel {
   std::vector<event> events_;  // a heap, nearest first
   std::uint64_t scheduled_ = 0;
   std::vector<std::shared_ptr<simulated_object>> touched_;
-  simulated_sockets sockets_{*this};
+  simulated_tcp tcp_{*this};
+  simulated_udp udp_{*this};
+  simulated_unix unix_{*this};
   simulated_disk disk_{*this};
   simulated_signals signals_{*this};
 };

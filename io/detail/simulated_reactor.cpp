@@ -81,7 +81,8 @@ void simulated_reactor::submit(io_operation& operation) noexcept {
   }
   const std::shared_ptr<simulated_object> object = kernel_.at(number_of(op));
   if (!object) {
-    complete_later(op, -EBADF);
+    // What has no descriptor waits for none.
+    complete_later(op, op.use() == io_use::nothing && !op.foreign() ? op.simulate(kernel_) : -EBADF);
     return;
   }
   op.where = io_leaf::place::waiting;

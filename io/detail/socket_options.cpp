@@ -52,6 +52,12 @@ descriptor_handle bind_socket(int (*make)(bool v6), const endpoint& local, bool 
   return made;
 }
 
+void check_network_socket(int number, int type, const char* what) {
+  const int fits = system_calls::is_network_socket(number, type);
+  if (fits == 0) fail_socket(EPROTOTYPE, "adopt", fmt::format("fd {} as {} (it is another kind)", number, what));
+  if (fits < 0) fail_socket(-fits, "adopt", fmt::format("fd {} as {}", number, what));
+}
+
 descriptor_handle adopt_bound(int number) {
   std::string name = local_endpoint_of(number, fmt::format("fd {}", number)).to_string();
   return descriptor_handle(descriptor::adopt(number, descriptor::kind::socket, std::move(name)));

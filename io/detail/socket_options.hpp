@@ -24,6 +24,8 @@ endpoint local_endpoint_of(int number, const std::string& name);
 endpoint local_endpoint_of(const descriptor_handle& socket);
 /// What `make` makes, bound to `local`.
 descriptor_handle bind_socket(int (*make)(bool v6), const endpoint& local, bool reuse_address, bool reuse_port);
+/// Refuses anything but a socket of the network of that type; `what`: "a UDP socket".
+void check_network_socket(int number, int type, const char* what);
 /// Takes over a socket that is called after what it is bound to.
 descriptor_handle adopt_bound(int number);
 

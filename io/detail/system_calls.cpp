@@ -4,6 +4,7 @@
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -23,17 +24,59 @@ int ask(int number, Call call) {
   return kernel ? call(*kernel) : -EBADF;
 }
 
+/// The same for a simulated socket.
+template <class Socket = simulated_socket, class Call>
+int ask_socket(int number, Call call) {
+  return ask(number, [&](simulated_kernel& kernel) { return kernel.ask<Socket>(number, call); });
+}
+template <class Endpoint, class Call>
+int ask_named(int number, Call call) {
+  return ask_socket<simulated_socket_of<Endpoint>>(number, call);
+}
+
+/// A path as system calls take it.
+class path_text {
+ public:
+  explicit path_text(const unix_endpoint& path) noexcept { path.to_native(&address_); }
+  [[nodiscard]] const char* c_str() const noexcept { return static_cast<const char*>(address_.sun_path); }
+
+ private:
+  sockaddr_un address_{};
+};
+
 int socket_option(int number, int option, int& value) noexcept {
   socklen_t size = sizeof value;
   return outcome(::getsockopt(number, SOL_SOCKET, option, &value, &size));
 }
 
-/// Calls bind(2) or connect(2).
 template <class Endpoint>
-int with_address(int (*call)(int, const sockaddr*, socklen_t), int number, const Endpoint& where) noexcept {
+int do_bind(int number, const Endpoint& where) noexcept {
+  if (simulated(number)) return ask_named<Endpoint>(number, [&](auto& socket) { return socket.bind(where); });
   sockaddr_storage address{};
   const auto size = static_cast<socklen_t>(where.to_native(&address));
-  return outcome(call(number, reinterpret_cast<const sockaddr*>(&address), size));
+  return outcome(::bind(number, reinterpret_cast<const sockaddr*>(&address), size));
+}
+
+template <class Endpoint>
+int do_connect(int number, const Endpoint& where) noexcept {
+  if (simulated(number)) return ask_named<Endpoint>(number, [&](auto& socket) { return socket.connect(where); });
+  sockaddr_storage address{};
+  const auto size = static_cast<socklen_t>(where.to_native(&address));
+  return outcome(::connect(number, reinterpret_cast<const sockaddr*>(&address), size));
+}
+
+/// 1, or 0 for a socket of another type; and which address family it is of.
+int is_of_type(int number, int type, int& domain) noexcept {
+  int its_type = 0;
+  int result = socket_option(number, SO_TYPE, its_type);
+  if (result == 0) result = socket_option(number, SO_DOMAIN, domain);
+  return result == 0 ? static_cast<int>(its_type == type) : result;
+}
+
+template <class Endpoint>
+int is_simulated_as(int number, int type) {
+  const int result = ask_named<Endpoint>(number, [&](auto& socket) { return socket.type() == type ? 1 : 0; });
+  return result == -EAFNOSUPPORT ? 0 : result;
 }
 
 /// Calls getsockname(2) or getpeername(2).
@@ -46,66 +89,72 @@ int ask_name(int (*call)(int, sockaddr*, socklen_t*), int number, Endpoint& name
   return result;
 }
 
+template <class Endpoint>
+int ask_local(int number, Endpoint& name) noexcept {
+  if (simulated(number)) return ask_named<Endpoint>(number, [&](auto& socket) { return socket.local_name(name); });
+  return ask_name(::getsockname, number, name);
+}
+
+template <class Endpoint>
+int ask_peer(int number, Endpoint& name) noexcept {
+  if (simulated(number)) return ask_named<Endpoint>(number, [&](auto& socket) { return socket.peer_name(name); });
+  return ask_name(::getpeername, number, name);
+}
+
 }  // namespace
 
 int make_stream_socket(bool v6) noexcept {
-  if (simulated_kernel* const kernel = simulated_kernel::here()) return kernel->sockets().make(v6);
+  if (simulated_kernel* const kernel = simulated_kernel::here()) return kernel->tcp().make(v6);
   return outcome(::socket(v6 ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
 }
 
 int make_datagram_socket(bool v6) noexcept {
-  if (simulated_kernel::here()) return -ENOTSUP;
+  if (simulated_kernel* const kernel = simulated_kernel::here()) return kernel->udp().make(v6);
   return outcome(::socket(v6 ? AF_INET6 : AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
 }
 
 int make_unix_socket(int type) noexcept {
-  if (simulated_kernel::here()) return -ENOTSUP;
+  if (simulated_kernel* const kernel = simulated_kernel::here()) return kernel->unix_sockets().make(type);
   return outcome(::socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
 }
 
 int make_unix_pair(int type, std::array<int, 2>& numbers) noexcept {
-  if (simulated_kernel::here()) return -ENOTSUP;
+  if (simulated_kernel* const kernel = simulated_kernel::here()) return kernel->unix_sockets().make_pair(type, numbers);
   return outcome(::socketpair(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, numbers.data()));
 }
 
 int set_socket_option(int number, int level, int option, const void* value, unsigned size) noexcept {
   if (simulated(number)) {
-    return ask(number, [&](auto& kernel) { return kernel.sockets().set_option(number, level, option, value, size); });
+    return ask_socket(number, [&](auto& socket) { return socket.set_option(level, option, value, size); });
   }
   return outcome(::setsockopt(number, level, option, value, size));
 }
 
-int bind(int number, const endpoint& local) noexcept {
-  if (simulated(number)) return ask(number, [&](auto& kernel) { return kernel.sockets().bind(number, local); });
-  return with_address(::bind, number, local);
-}
-
-int bind(int number, const unix_endpoint& local) noexcept { return with_address(::bind, number, local); }
+int bind(int number, const endpoint& local) noexcept { return do_bind(number, local); }
+int bind(int number, const unix_endpoint& local) noexcept { return do_bind(number, local); }
 
 int listen(int number, int backlog) noexcept {
-  if (simulated(number)) return ask(number, [&](auto& kernel) { return kernel.sockets().listen(number, backlog); });
+  if (simulated(number)) return ask_socket(number, [&](auto& socket) { return socket.listen(backlog); });
   return outcome(::listen(number, backlog));
 }
 
-int connect_datagrams(int number, const endpoint& peer) noexcept { return with_address(::connect, number, peer); }
+int connect_datagrams(int number, const endpoint& peer) noexcept { return do_connect(number, peer); }
+int connect(int number, const unix_endpoint& peer) noexcept { return do_connect(number, peer); }
 
-int connect(int number, const unix_endpoint& peer) noexcept { return with_address(::connect, number, peer); }
-
-int local_name(int number, endpoint& name) noexcept {
-  if (simulated(number)) return ask(number, [&](auto& kernel) { return kernel.sockets().local_name(number, name); });
-  return ask_name(::getsockname, number, name);
-}
-
-int peer_name(int number, endpoint& name) noexcept {
-  if (simulated(number)) return ask(number, [&](auto& kernel) { return kernel.sockets().peer_name(number, name); });
-  return ask_name(::getpeername, number, name);
-}
-
-int local_name(int number, unix_endpoint& name) noexcept { return ask_name(::getsockname, number, name); }
-
-int peer_name(int number, unix_endpoint& name) noexcept { return ask_name(::getpeername, number, name); }
+int local_name(int number, endpoint& name) noexcept { return ask_local(number, name); }
+int local_name(int number, unix_endpoint& name) noexcept { return ask_local(number, name); }
+int peer_name(int number, endpoint& name) noexcept { return ask_peer(number, name); }
+int peer_name(int number, unix_endpoint& name) noexcept { return ask_peer(number, name); }
 
 int peer_credentials(int number, unix_credentials& who) noexcept {
+  if (simulated(number)) {
+    return ask_named<unix_endpoint>(number, [&](auto& socket) {
+      // Whoever there is in a simulation is this process.
+      who = {.pid = 0, .uid = static_cast<uid_t>(-1), .gid = static_cast<gid_t>(-1)};
+      if (socket.is_connected()) who = {.pid = ::getpid(), .uid = ::geteuid(), .gid = ::getegid()};
+      return 0;
+    });
+  }
   ucred told{};
   socklen_t size = sizeof told;
   const int result = outcome(::getsockopt(number, SOL_SOCKET, SO_PEERCRED, &told, &size));
@@ -114,31 +163,48 @@ int peer_credentials(int number, unix_credentials& who) noexcept {
 }
 
 int is_listening(int number) noexcept {
-  if (simulated(number)) return ask(number, [&](auto& kernel) { return kernel.sockets().is_listening(number); });
+  if (simulated(number)) return ask_socket(number, [](auto& socket) { return socket.is_listening() ? 1 : 0; });
   int listening = 0;
   const int result = socket_option(number, SO_ACCEPTCONN, listening);
   return result == 0 ? static_cast<int>(listening != 0) : result;
 }
 
-int is_datagram_socket(int number) noexcept {
-  if (simulated(number)) return 0;
-  int type = 0;
-  const int result = socket_option(number, SO_TYPE, type);
-  return result == 0 ? static_cast<int>(type == SOCK_DGRAM) : result;
+int is_network_socket(int number, int type) noexcept {
+  if (simulated(number)) return is_simulated_as<endpoint>(number, type);
+  int domain = 0;
+  const int result = is_of_type(number, type, domain);
+  return result == 1 ? static_cast<int>(domain == AF_INET || domain == AF_INET6) : result;
 }
 
 int is_unix_socket(int number, int type) noexcept {
-  if (simulated(number)) return 0;
+  if (simulated(number)) return is_simulated_as<unix_endpoint>(number, type);
   int domain = 0;
-  int its_type = 0;
-  int result = socket_option(number, SO_DOMAIN, domain);
-  if (result == 0) result = socket_option(number, SO_TYPE, its_type);
-  return result == 0 ? static_cast<int>(domain == AF_UNIX && its_type == type) : result;
+  const int result = is_of_type(number, type, domain);
+  return result == 1 ? static_cast<int>(domain == AF_UNIX) : result;
 }
 
 int shutdown(int number, int how) noexcept {
-  if (simulated(number)) return ask(number, [&](auto& kernel) { return kernel.sockets().shutdown(number, how); });
+  if (simulated(number)) return ask_socket(number, [&](auto& socket) { return socket.shutdown(how); });
   return outcome(::shutdown(number, how));
+}
+
+int socket_file(int number, const unix_endpoint& path, file_identity& which) noexcept {
+  if (simulated(number)) {
+    return ask(number, [&](auto& kernel) { return kernel.unix_sockets().file_of(path, which.inode); });
+  }
+  struct stat status{};
+  if (::lstat(path_text(path).c_str(), &status) != 0) return -errno;
+  if (!S_ISSOCK(status.st_mode)) return -ENOTSOCK;
+  which = {.device = status.st_dev, .inode = status.st_ino};
+  return 0;
+}
+
+void remove_socket_file(int number, const unix_endpoint& path) noexcept {
+  if (simulated(number)) {
+    static_cast<void>(ask(number, [&](auto& kernel) { return kernel.unix_sockets().remove_file(path); }));
+  } else {
+    static_cast<void>(::unlink(path_text(path).c_str()));
+  }
 }
 
 int kind_of_file(int number, file_kind& kind) noexcept {

@@ -17,9 +17,9 @@ inline int outcome(std::int64_t result) noexcept { return result < 0 ? -errno : 
 
 /// A TCP socket, non-blocking for the sake of the readiness form; the ring does not mind.
 int make_stream_socket(bool v6) noexcept;
-/// A UDP socket. There is none in a simulation: -ENOTSUP.
+/// A UDP socket.
 int make_datagram_socket(bool v6) noexcept;
-/// A unix socket of that type (SOCK_STREAM, ...), and two that are connected. There are none in a simulation: -ENOTSUP.
+/// A unix socket of that type (SOCK_STREAM, ...), and two that are connected.
 int make_unix_socket(int type) noexcept;
 int make_unix_pair(int type, std::array<int, 2>& numbers) noexcept;
 int set_socket_option(int number, int level, int option, const void* value, unsigned size) noexcept;
@@ -38,11 +38,22 @@ int peer_name(int number, unix_endpoint& name) noexcept;
 int peer_credentials(int number, unix_credentials& who) noexcept;
 /// 1, or 0 for a socket that does not listen.
 int is_listening(int number) noexcept;
-/// 1, or 0 for another kind of socket.
-int is_datagram_socket(int number) noexcept;
+/// 1, or 0 for anything but a socket of the network of that type: SOCK_STREAM is TCP, SOCK_DGRAM is UDP.
+int is_network_socket(int number, int type) noexcept;
 /// 1, or 0 for anything but a unix socket of that type.
 int is_unix_socket(int number, int type) noexcept;
 int shutdown(int number, int how) noexcept;
+
+/// Tells files of the same name apart.
+struct file_identity {
+  std::uint64_t device = 0;
+  std::uint64_t inode = 0;
+  friend bool operator==(const file_identity&, const file_identity&) = default;
+};
+/// Which file a unix socket's path is: 0, or -errno when there is none that belongs to a socket. `number` is that of
+/// any socket: a simulated one means the paths of its simulation.
+int socket_file(int number, const unix_endpoint& path, file_identity& which) noexcept;
+void remove_socket_file(int number, const unix_endpoint& path) noexcept;
 
 enum class file_kind : std::uint8_t { with_offsets, stream, directory };
 int kind_of_file(int number, file_kind& kind) noexcept;

@@ -2,9 +2,6 @@
 
 #include <fmt/format.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
-#include <unistd.h>
 
 #include <array>
 #include <cerrno>
@@ -20,36 +17,19 @@ namespace {
 
 namespace calls = system_calls;
 
-/// A path as system calls take it.
-class path_text {
- public:
-  explicit path_text(const unix_endpoint& path) noexcept { path.to_native(&address_); }
-  [[nodiscard]] const char* c_str() const noexcept { return static_cast<const char*>(address_.sun_path); }
-
- private:
-  sockaddr_un address_{};
-};
-
-/// Whether `path` is a socket's file, and if so which.
-bool look_at(const unix_endpoint& path, struct stat& status) noexcept {
-  return ::lstat(path_text(path).c_str(), &status) == 0 && S_ISSOCK(status.st_mode);
-}
-
-void remove_file(const unix_endpoint& path) noexcept { static_cast<void>(::unlink(path_text(path).c_str())); }
-
 /// Whether there is a socket's file without a socket. Asked by a socket that cannot be accepted where one listens for
 /// connections, so that nobody notices: the kernel refuses it by its type, if there is anybody.
-bool is_stale(int type, const unix_endpoint& path) noexcept {
-  struct stat status{};
-  if (!path.is_path() || !look_at(path, status)) return false;
+bool is_stale(int number, int type, const unix_endpoint& path) noexcept {
+  calls::file_identity which;
+  if (!path.is_path() || calls::socket_file(number, path, which) != 0) return false;
   const unique_descriptor probe(calls::make_unix_socket(type == SOCK_DGRAM ? SOCK_STREAM : SOCK_DGRAM));
   return probe && calls::connect(probe.number(), path) == -ECONNREFUSED;
 }
 
 int bind_or_replace(int number, int type, const unix_endpoint& local, bool replace_stale) noexcept {
   const int result = calls::bind(number, local);
-  if (result != -EADDRINUSE || !replace_stale || !is_stale(type, local)) return result;
-  remove_file(local);
+  if (result != -EADDRINUSE || !replace_stale || !is_stale(number, type, local)) return result;
+  calls::remove_socket_file(number, local);
   return calls::bind(number, local);
 }
 
@@ -76,18 +56,19 @@ void make_ours(int number, int type, const char* what) {
 
 }  // namespace
 
-socket_file::socket_file(const unix_endpoint& bound) noexcept {
-  struct stat status{};
-  if (!bound.is_path() || !look_at(bound, status)) return;
+socket_file::socket_file(int number, const unix_endpoint& bound) noexcept : number_(number) {
+  calls::file_identity which;
+  if (!bound.is_path() || calls::socket_file(number, bound, which) != 0) return;
   path_ = bound;
-  device_ = status.st_dev;
-  inode_ = status.st_ino;
+  device_ = which.device;
+  inode_ = which.inode;
 }
 
 void socket_file::remove() noexcept {
-  struct stat status{};
-  if (path_ && look_at(path_, status) && status.st_dev == device_ && status.st_ino == inode_) {
-    remove_file(path_);
+  const calls::file_identity ours{.device = device_, .inode = inode_};
+  calls::file_identity which;
+  if (path_ && calls::socket_file(number_, path_, which) == 0 && which == ours) {
+    calls::remove_socket_file(number_, path_);
   }
   forget();
 }
@@ -98,7 +79,7 @@ bound_unix_socket bind_unix(int type, const unix_endpoint& local, bool replace_s
   int result = made ? bind_or_replace(made.number(), type, local, replace_stale) : made.number();
   if (result < 0) fail_socket(-result, "bind", local.to_string());
   bound_unix_socket bound;
-  if (!keep_file) bound.file = socket_file(local);
+  if (!keep_file) bound.file = socket_file(made.number(), local);
   std::string name = what_names(made.number());
   bound.socket = take(made.release(), std::move(name));
   return bound;

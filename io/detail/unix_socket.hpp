@@ -16,7 +16,7 @@ class socket_file {
  public:
   socket_file() = default;
   /// That of the socket which has just been bound.
-  explicit socket_file(const unix_endpoint& bound) noexcept;
+  socket_file(int number, const unix_endpoint& bound) noexcept;
   socket_file(socket_file&& other) noexcept { swap(other); }
   socket_file& operator=(socket_file&& other) noexcept {
     socket_file old(std::move(*this));
@@ -33,11 +33,13 @@ class socket_file {
     std::swap(path_, other.path_);
     std::swap(device_, other.device_);
     std::swap(inode_, other.inode_);
+    std::swap(number_, other.number_);
   }
 
   unix_endpoint path_;  // none: there is no file, or it is to stay
   std::uint64_t device_ = 0;
   std::uint64_t inode_ = 0;
+  int number_ = -1;  // the socket's: it tells whether this is in a simulation
 };
 
 struct bound_unix_socket {

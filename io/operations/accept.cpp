@@ -24,7 +24,7 @@ int accept_leaf::attempt() noexcept {
 
 int accept_leaf::simulate(simulated_kernel& kernel) noexcept {
   endpoint peer;
-  const int accepted = kernel.sockets().accept(fd(), peer);
+  const int accepted = kernel.ask(fd(), [&](auto& socket) { return socket.accept(peer); });
   peer_size_ = static_cast<std::uint32_t>(peer.to_native(peer_.data()));
   return accepted;
 }

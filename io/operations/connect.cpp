@@ -57,7 +57,9 @@ int connect_operation::attempt() noexcept {
   return 0;
 }
 
-int connect_operation::simulate(simulated_kernel& kernel) noexcept { return kernel.sockets().connect(fd(), peer_); }
+int connect_operation::simulate(simulated_kernel& kernel) noexcept {
+  return kernel.ask<simulated_socket_of<endpoint>>(fd(), [&](auto& socket) { return socket.connect(peer_); });
+}
 
 tcp_stream connect_operation::value() { return tcp_stream(std::move(socket_)); }
 

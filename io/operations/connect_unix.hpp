@@ -28,6 +28,7 @@ class connect_unix_leaf : public direct_leaf {
 
  private:
   int call() noexcept override;
+  int call_simulated(simulated_kernel&) noexcept override { return call(); }
   [[nodiscard]] io_use use() const noexcept override { return io_use::nothing; }
   [[nodiscard]] std::string object() const override { return peer_.to_string(); }
 

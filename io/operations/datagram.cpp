@@ -1,13 +1,16 @@
 #include "datagram.hpp"
 
 #include <netinet/in.h>
+#include <netinet/udp.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
 #include <algorithm>
+#include <cstring>
 #include <new>
 
 #include "../detail/ring_entry_impl.hpp"
+#include "../detail/simulated_kernel.hpp"
 #include "../detail/system_calls.hpp"
 
 namespace weir::detail {
@@ -15,6 +18,16 @@ namespace weir::detail {
 namespace {
 
 msghdr* message_of(void* header) noexcept { return static_cast<msghdr*>(header); }
+
+/// What the kernel says of those that it has put together (UDP_GRO); 0 of one alone.
+std::size_t segment_size_in(const void* header) noexcept {
+  const msghdr& message = *std::launder(static_cast<const msghdr*>(header));
+  const cmsghdr* const told = CMSG_FIRSTHDR(&message);
+  if (!told || told->cmsg_level != IPPROTO_UDP || told->cmsg_type != UDP_GRO) return 0;
+  int size = 0;
+  std::memcpy(&size, CMSG_DATA(told), sizeof size);
+  return static_cast<std::size_t>(size);
+}
 
 }  // namespace
 
@@ -42,16 +55,31 @@ std::size_t message_header::address_size() const noexcept {
   return std::launder(reinterpret_cast<const msghdr*>(message_.data()))->msg_namelen;
 }
 
+void message_header::set_address_size(std::size_t used) noexcept {
+  std::launder(reinterpret_cast<msghdr*>(message_.data()))->msg_namelen = static_cast<socklen_t>(used);
+}
+
 // ---- receive. MSG_TRUNC: the result is the message's length, also where the buffer is shorter.
 
 template <class Endpoint>
 void receive_message_leaf<Endpoint>::prepare(ring_entry& entry) noexcept {
-  io_uring_prep_recvmsg(raw(entry), fd(), message_of(header_.begin(into_, from_)), MSG_TRUNC);
+  io_uring_prep_recvmsg(raw(entry), fd(), message_of(header_.begin(into_, from_, control_)), MSG_TRUNC);
 }
 
 template <class Endpoint>
 int receive_message_leaf<Endpoint>::attempt() noexcept {
-  return system_calls::outcome(::recvmsg(fd(), message_of(header_.begin(into_, from_)), MSG_TRUNC | MSG_DONTWAIT));
+  void* const header = header_.begin(into_, from_, control_);
+  return system_calls::outcome(::recvmsg(fd(), message_of(header), MSG_TRUNC | MSG_DONTWAIT));
+}
+
+template <class Endpoint>
+int receive_message_leaf<Endpoint>::simulate(simulated_kernel& kernel) noexcept {
+  Endpoint from;
+  const int size = kernel.ask<simulated_socket_of<Endpoint>>(
+      fd(), [&](auto& socket) { return socket.receive_message(into_, from); });
+  header_.begin(into_, from_);
+  header_.set_address_size(from.to_native(from_.data()));
+  return size;
 }
 
 template <class Endpoint>
@@ -59,7 +87,8 @@ basic_datagram<Endpoint> receive_message_leaf<Endpoint>::received() const noexce
   const auto size = static_cast<std::size_t>(result());
   return {.size = std::min(size, into_.size()),
           .from = Endpoint::from_native(from_.data(), std::min(header_.address_size(), from_.size())),
-          .sent_size = size};
+          .sent_size = size,
+          .segment_size = may_coalesce ? segment_size_in(header_.get()) : 0};
 }
 
 static_assert(sizeof(sockaddr_in6) == endpoint::native_size && sizeof(sockaddr_un) == unix_endpoint::native_size);
@@ -88,6 +117,11 @@ void send_datagram_operation::prepare(ring_entry& entry) noexcept {
 
 int send_datagram_operation::attempt() noexcept {
   return system_calls::outcome(::sendmsg(fd(), message_of(header()), MSG_NOSIGNAL | MSG_DONTWAIT));
+}
+
+int send_datagram_operation::simulate(simulated_kernel& kernel) noexcept {
+  return kernel.ask<simulated_socket_of<endpoint>>(
+      fd(), [&](auto& socket) { return socket.send_message(bytes_, connected_ ? nullptr : &to_); });
 }
 
 }  // namespace weir::detail

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <optional>
 #include <span>
+#include <type_traits>
 
 #include "../detail/io_operation.hpp"
 #include "../endpoint.hpp"
@@ -21,6 +22,9 @@ struct basic_datagram {
   Endpoint from;
   /// How long it was. More than `size`: the buffer was too small, and the rest is lost.
   std::size_t sent_size = 0;
+  /// Not 0: several datagrams have come at once, of this size each, the last one perhaps shorter; `size` is that of
+  /// all. Only where udp_socket::set_coalescing() allows it.
+  std::size_t segment_size = 0;
 
   [[nodiscard]] bool is_truncated() const noexcept { return sent_size > size; }
 };
@@ -28,6 +32,9 @@ using datagram = basic_datagram<endpoint>;
 using unix_message = basic_datagram<unix_endpoint>;
 
 namespace detail {
+
+/// Of UDP over IPv4.
+inline constexpr std::size_t longest_datagram = 65'507;
 
 /// A message as the kernel reads and writes it: struct msghdr and struct iovec.
 class message_header {
@@ -43,6 +50,8 @@ class message_header {
   [[nodiscard]] std::size_t address_size() const noexcept;
   /// The struct msghdr, as the kernel has left it.
   [[nodiscard]] void* get() noexcept { return message_.data(); }
+  [[nodiscard]] const void* get() const noexcept { return message_.data(); }
+  void set_address_size(std::size_t used) noexcept;
 
  private:
   alignas(8) std::array<std::byte, 56> message_;
@@ -62,12 +71,16 @@ class receive_message_leaf : public io_leaf {
  private:
   void prepare(ring_entry& entry) noexcept override;
   int attempt() noexcept override;
+  int simulate(simulated_kernel& kernel) noexcept override;
   [[nodiscard]] readiness needs() const noexcept override { return readiness::input; }
   [[nodiscard]] io_use use() const noexcept override { return io_use::receiving; }
+
+  static constexpr bool may_coalesce = std::is_same_v<Endpoint, endpoint>;
 
   std::span<std::byte> into_;
   message_header header_;
   alignas(8) std::array<std::byte, Endpoint::native_size> from_;
+  alignas(8) std::array<std::byte, may_coalesce ? 24 : 0> control_;  // for the size of those that came together
 };
 extern template class receive_message_leaf<endpoint>;
 extern template class receive_message_leaf<unix_endpoint>;
@@ -121,6 +134,7 @@ class [[nodiscard]] send_datagram_operation final : public io_awaitable<send_dat
  private:
   void prepare(ring_entry& entry) noexcept override;
   int attempt() noexcept override;
+  int simulate(simulated_kernel& kernel) noexcept override;
   [[nodiscard]] readiness needs() const noexcept override { return readiness::output; }
   [[nodiscard]] io_use use() const noexcept override { return io_use::other; }
   [[nodiscard]] std::string object() const override { return connected_ ? io_leaf::object() : to_.to_string(); }

@@ -25,6 +25,12 @@ constexpr std::size_t control_size(std::size_t count) noexcept {
   return count == 0 ? 0 : CMSG_LEN(count * sizeof(int));
 }
 
+/// The only ones that get ENOTSUP: the kernel has no such answer to them.
+failure not_simulated(const char* verb, const std::string& object) {
+  return {std::error_code(ENOTSUP, std::generic_category()),
+          fmt::format("{} {}: descriptors are not passed on in a simulation", verb, object)};
+}
+
 }  // namespace
 
 // ---- receive
@@ -79,6 +85,7 @@ bool receive_descriptors_operation::goes_on(int result) noexcept {
 }
 
 failure receive_descriptors_operation::failed() const {
+  if (result() == -ENOTSUP) return not_simulated(verb, object());
   if (result() < 0) return failure_of(verb);
   if (!truncated_) return {};
   // Those that the kernel did not hand over it has closed.
@@ -136,6 +143,7 @@ int send_descriptors_operation::call() noexcept {
 
 failure send_descriptors_operation::failed() {
   if (!has_failed()) return {};
+  if (result() == -ENOTSUP) return not_simulated(verb, object());
   if (result() != -EINVAL) return failure_of(verb);
   const char* why = "";
   if (bytes_.empty()) why = ": at least one byte has to go with them";

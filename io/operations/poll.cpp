@@ -29,7 +29,7 @@ int poll_leaf::attempt() noexcept {
 int poll_leaf::simulate(simulated_kernel& kernel) noexcept {
   // The real descriptors have a clock of their own.
   if (!simulated_kernel::is_simulated(number())) return number() < 0 ? -EBADF : -ENOTSUP;
-  return kernel.sockets().poll(number(), watch_.events);
+  return kernel.poll(number(), watch_.events);
 }
 
 readiness poll_leaf::needs() const noexcept {

@@ -18,7 +18,8 @@ int receive_operation::attempt() noexcept {
 }
 
 int receive_operation::simulate(simulated_kernel& kernel) noexcept {
-  return kernel.sockets().receive(fd(), into_.first(transfer_size(into_.size())));
+  const std::span<std::byte> into = into_.first(transfer_size(into_.size()));
+  return kernel.ask(fd(), [&](auto& socket) { return socket.receive(into); });
 }
 
 bool receive_operation::goes_on(int result) noexcept {
@@ -38,7 +39,7 @@ int receive_exactly_operation::attempt() noexcept {
 
 int receive_exactly_operation::simulate(simulated_kernel& kernel) noexcept {
   const std::span<std::byte> rest = into_.subspan(done_);
-  return kernel.sockets().receive(fd(), rest.first(transfer_size(rest.size())));
+  return kernel.ask(fd(), [&](auto& socket) { return socket.receive(rest.first(transfer_size(rest.size()))); });
 }
 
 bool receive_exactly_operation::goes_on(int result) noexcept {

@@ -17,7 +17,8 @@ int send_operation::attempt() noexcept {
 }
 
 int send_operation::simulate(simulated_kernel& kernel) noexcept {
-  return kernel.sockets().send(fd(), from_.first(transfer_size(from_.size())));
+  const std::span<const std::byte> from = from_.first(transfer_size(from_.size()));
+  return kernel.ask(fd(), [&](auto& socket) { return socket.send(from); });
 }
 
 bool send_operation::goes_on(int result) noexcept {
@@ -38,7 +39,7 @@ int send_all_operation::attempt() noexcept {
 
 int send_all_operation::simulate(simulated_kernel& kernel) noexcept {
   const std::span<const std::byte> rest = from_.subspan(done_);
-  return kernel.sockets().send(fd(), rest.first(transfer_size(rest.size())));
+  return kernel.ask(fd(), [&](auto& socket) { return socket.send(rest.first(transfer_size(rest.size()))); });
 }
 
 bool send_all_operation::goes_on(int result) noexcept {

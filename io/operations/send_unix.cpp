@@ -5,6 +5,7 @@
 
 #include <cerrno>
 
+#include "../detail/simulated_kernel.hpp"
 #include "../detail/system_calls.hpp"
 
 namespace weir::detail {
@@ -15,6 +16,12 @@ int send_unix_operation::call() noexcept {
   const auto size = connected_ ? socklen_t{0} : static_cast<socklen_t>(to_.to_native(&address));
   const auto* const to = connected_ ? nullptr : reinterpret_cast<const sockaddr*>(&address);
   return system_calls::outcome(::sendto(fd(), bytes_.data(), bytes_.size(), MSG_DONTWAIT | MSG_NOSIGNAL, to, size));
+}
+
+int send_unix_operation::call_simulated(simulated_kernel& kernel) noexcept {
+  if (!connected_ && !to_) return -EDESTADDRREQ;
+  return kernel.ask<simulated_socket_of<unix_endpoint>>(
+      fd(), [&](auto& socket) { return socket.send_message(bytes_, connected_ ? nullptr : &to_); });
 }
 
 failure send_unix_operation::failed() {

@@ -27,6 +27,7 @@ class [[nodiscard]] send_unix_operation final : public io_awaitable<send_unix_op
 
  private:
   int call() noexcept override;
+  int call_simulated(simulated_kernel& kernel) noexcept override;
   [[nodiscard]] io_use use() const noexcept override { return io_use::other; }
   [[nodiscard]] std::string object() const override { return connected_ ? io_leaf::object() : to_.to_string(); }
 

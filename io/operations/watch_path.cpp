@@ -59,7 +59,7 @@ std::optional<inotify_events::event> inotify_events::next() noexcept {
   // The name is filled up with zero bytes.
   const char* const name = reinterpret_cast<const char*>(batch_.get() + at_ + sizeof header);
   at_ += sizeof header + header.len;
-  return event{header.mask, header.cookie, std::string_view(name, ::strnlen(name, header.len))};
+  return event{header.wd, header.mask, header.cookie, std::string_view(name, ::strnlen(name, header.len))};
 }
 
 }  // namespace weir::detail

@@ -55,6 +55,7 @@ class [[nodiscard]] watch_path_operation final : public io_awaitable<watch_path_
 class inotify_events {
  public:
   struct event {
+    int watch;  // which of the descriptor's
     std::uint32_t mask;
     std::uint32_t cookie;
     std::string_view name;  // until the next batch

@@ -72,9 +72,32 @@ class sending_a_datagram final : public scene {
   guarded_buffer bytes_{64};
 };
 
+class sending_segments final : public scene {
+ public:
+  [[nodiscard]] completion completes() const override { return completion::by_itself; }
+  task<bool> attempt(cancellation_token token) override {
+    fill_pattern(bytes_);
+    auto r = co_await as_result(with_cancellation(token, socket_.send_to(bytes_, peer_.local_endpoint(), 16)));
+    co_return completed(r);
+  }
+  task<> settle(bool completed) override {
+    int count = 0;
+    std::array<std::byte, 100> got{};
+    while (::recv(peer_.native_handle(), got.data(), got.size(), MSG_DONTWAIT) == 16) ++count;
+    expect(completed ? count == 4 : count < 4, "they were sent, or not, against what it says");
+    co_return;
+  }
+
+ private:
+  udp_socket socket_ = udp_socket::bind(endpoint::loopback(0));
+  udp_socket peer_ = udp_socket::bind(endpoint::loopback(0));
+  guarded_buffer bytes_{64};
+};
+
 constexpr std::array kinds = {
     kind_of_operation{"`udp_socket::receive`", "udp_socket::receive", make_scene<receiving_a_datagram>},
     kind_of_operation{"`udp_socket::send_to`, `send`", "udp_socket::send_to", make_scene<sending_a_datagram>},
+    kind_of_operation{"`send_to`, `send` of segments", "udp_socket::send_to of segments", make_scene<sending_segments>},
 };
 
 }  // namespace

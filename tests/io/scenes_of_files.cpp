@@ -8,9 +8,12 @@
 #include <weir/io/directory.hpp>
 #include <weir/io/file.hpp>
 #include <weir/io/path_operations.hpp>
+#include <weir/io/remove_tree.hpp>
 #include <weir/io/replace_file.hpp>
+#include <weir/io/temporary_directory.hpp>
 #include <weir/io/watch_path.hpp>
 
+#include "files.hpp"
 #include "scene_parts.hpp"
 #include "scenes.hpp"
 
@@ -156,6 +159,45 @@ class making_a_temporary_file final : public scene {
   }
 };
 
+class removing_a_tree final : public scene {
+ public:
+  [[nodiscard]] completion completes() const override { return completion::by_itself; }
+  task<> open() override {
+    std::filesystem::create_directory(dir_.name("tree"));
+    static_cast<void>(dir_.containing("tree/file", "text"));
+    co_return;
+  }
+  task<bool> attempt(cancellation_token token) override {
+    auto r = co_await as_result(with_cancellation(token, weir::remove_tree(dir_.name("tree"))));
+    if (!completed(r)) co_return false;
+    expect(*r == 2, "it counts something else");
+    co_return true;
+  }
+  task<> settle(bool completed) override {
+    if (completed) expect(!std::filesystem::exists(dir_.name("tree")), "it is still there");
+    co_return;
+  }
+
+ private:
+  scratch_directory dir_;
+};
+
+class making_a_temporary_directory final : public scene {
+ public:
+  [[nodiscard]] completion completes() const override { return completion::by_itself; }
+  task<bool> attempt(cancellation_token token) override {
+    auto r = co_await as_result(with_cancellation(token, weir::temporary_directory::make(dir_.path())));
+    co_return completed(r);
+  }
+  task<> settle(bool) override {
+    expect(std::filesystem::is_empty(dir_.path()), "it was left behind");
+    co_return;
+  }
+
+ private:
+  scratch_directory dir_;
+};
+
 class listing_a_directory final : public scene {
  public:
   [[nodiscard]] completion completes() const override { return completion::by_itself; }
@@ -214,6 +256,10 @@ constexpr std::array kinds = {
                       false, true},
     kind_of_operation{"`list_directory(path).next()`, `walk_directory(path).next()`", "list_directory",
                       make_scene<listing_a_directory>},
+    kind_of_operation{"`remove_tree(path)`, `temporary_directory::remove()`", "remove_tree",
+                      make_scene<removing_a_tree>},
+    kind_of_operation{"`temporary_directory::make(parent)`", "temporary_directory::make",
+                      make_scene<making_a_temporary_directory>},
     kind_of_operation{"`replace_file(path, bytes)`", "replace_file", make_scene<replacing_a_file>},
     kind_of_operation{"`file::temporary(directory)`", "file::temporary", make_scene<making_a_temporary_file>},
     kind_of_operation{"`file::read_at`, `read_some`", "file::read_some of parts", make_scene<reading_parts>},

@@ -6,6 +6,7 @@
 #include <cerrno>
 #include <chrono>
 #include <span>
+#include <stdexcept>
 
 #include "guarded_buffer.hpp"
 
@@ -17,6 +18,15 @@ using weir::tcp_stream;
 using weir::with_task_group;
 
 namespace test {
+
+void run_everywhere(main_function<void> main) {
+  run_checked(main());
+  const auto checked = [&](weir::simulation& world) -> weir::task<> {
+    co_await main();
+    if (world.open_descriptors() != 0) throw std::runtime_error("descriptors stay open");
+  };
+  weir::explore(5, checked);
+}
 
 namespace {
 

@@ -1,9 +1,11 @@
 #pragma once
 
+#include <concepts>
 #include <cstddef>
 #include <string>
 #include <utility>
 
+#include <weir/io/detail/simulated_kernel.hpp>
 #include <weir/weir.hpp>
 
 #include "open_descriptors.hpp"
@@ -16,6 +18,19 @@ template <class T>
 T run_checked(weir::task<T> main, weir::runtime_options options = {.workers = 1}) {
   const no_descriptor_leaks none;
   return weir::run(std::move(main), options);
+}
+
+/// Runs what `main` returns with real descriptors, and in simulations of some seeds, where none may stay open either.
+void run_everywhere(main_function<void> main);
+template <class F>
+  requires std::invocable<F&>
+void run_everywhere(F main) {
+  run_everywhere(main_function<void>(main));
+}
+/// Whether system calls of the test's own may be tried with it.
+template <class Socket>
+bool is_real(const Socket& socket) {
+  return socket.native_handle() < weir::detail::simulated_kernel::first_number;
 }
 
 /// Both ends of a connection, made by the library.

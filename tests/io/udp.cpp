@@ -22,6 +22,7 @@ using test::message;
 using test::receive;
 using test::refusal_of;
 using test::run_checked;
+using test::run_everywhere;
 using test::sentence_of;
 using test::settle_down;
 using weir::as_result;
@@ -36,8 +37,13 @@ static_assert(!std::is_copy_constructible_v<udp_socket> && std::is_nothrow_move_
 namespace {
 
 /// Nothing is to be received, and nothing will be: loopback delivers at once.
-void check_empty(const udp_socket& socket) {
-  std::array<char, 8> room;
+task<> check_empty(udp_socket& socket) {
+  std::array<std::byte, 8> room;
+  if (!test::is_real(socket)) {
+    auto nothing = co_await as_result(weir::with_timeout(1s, socket.receive(room)));
+    CHECK(nothing.error() == std::errc::timed_out);
+    co_return;
+  }
   CHECK(::recv(socket.native_handle(), room.data(), room.size(), MSG_DONTWAIT) < 0);
   CHECK(errno == EAGAIN);
 }
@@ -54,7 +60,7 @@ TEST_CASE("udp: a datagram comes as it was sent, with its sender") {
       CHECK(a.local_endpoint().port() != 0);
       CHECK(a.name() == a.local_endpoint().to_string());
       CHECK(!a.peer_endpoint());
-      CHECK((::fcntl(a.native_handle(), F_GETFD) & FD_CLOEXEC) != 0);
+      if (test::is_real(a)) CHECK((::fcntl(a.native_handle(), F_GETFD) & FD_CLOEXEC) != 0);
       co_await a.send_to(bytes_of("one"), b.local_endpoint());
       co_await a.send_to(bytes_of("second"), b.local_endpoint());
       message first = co_await receive(b);
@@ -69,7 +75,7 @@ TEST_CASE("udp: a datagram comes as it was sent, with its sender") {
       CHECK(back.text == "back");
       CHECK(back.what.from == b.local_endpoint());
     };
-    run_checked(main());
+    run_everywhere(main);
   }
 }
 
@@ -92,9 +98,9 @@ TEST_CASE("udp: an empty datagram is one, and what is too long for the buffer sa
     message none = co_await receive(b, 0);
     CHECK(none.what.sent_size == 4);
     CHECK(none.what.size == 0);
-    check_empty(b);
+    co_await check_empty(b);
   };
-  run_checked(main());
+  run_everywhere(main);
 }
 
 TEST_CASE("udp: the longest datagram goes, a longer one is refused with a sentence") {
@@ -110,7 +116,7 @@ TEST_CASE("udp: the longest datagram goes, a longer one is refused with a senten
     CHECK(refused.error() == std::errc::message_size);
     CHECK(sentence_of(refused) == fmt::format("send to {}: Message too long", b.local_endpoint()));
   };
-  run_checked(main());
+  run_everywhere(main);
 }
 
 TEST_CASE("udp: each datagram is for one of those who wait, first come, first served") {
@@ -129,9 +135,9 @@ TEST_CASE("udp: each datagram is for one of those who wait, first come, first se
     });
     std::sort(got.begin(), got.end());
     CHECK(got == std::vector<std::string>{"0", "1", "2"});
-    check_empty(b);
+    co_await check_empty(b);
   };
-  run_checked(main());
+  run_everywhere(main);
 }
 
 TEST_CASE("udp: connected, it sends to its peer and hears nobody else") {
@@ -150,9 +156,9 @@ TEST_CASE("udp: connected, it sends to its peer and hears nobody else") {
     message answered = co_await receive(client);
     CHECK(answered.text == "answer");
     CHECK(answered.what.from == server.local_endpoint());
-    check_empty(client);
+    co_await check_empty(client);
   };
-  run_checked(main());
+  run_everywhere(main);
 }
 
 TEST_CASE("udp: that nobody is at the peer is told by the next operation, once") {
@@ -173,7 +179,7 @@ TEST_CASE("udp: that nobody is at the peer is told by the next operation, once")
     message got = co_await receive(back);
     CHECK(got.text == "again");
   };
-  run_checked(main());
+  run_everywhere(main);
 }
 
 TEST_CASE("udp: who gives up waiting takes no datagram with him") {
@@ -186,10 +192,10 @@ TEST_CASE("udp: who gives up waiting takes no datagram with him") {
       co_await a.send_to(bytes_of("still here"), b.local_endpoint());
       message got = co_await receive(b);
       CHECK(got.text == "still here");
-      check_empty(b);
+      co_await check_empty(b);
     }
   };
-  run_checked(main());
+  run_everywhere(main);
 }
 
 TEST_CASE("udp: close ends what waits, and frees the port at once") {
@@ -216,7 +222,7 @@ TEST_CASE("udp: close ends what waits, and frees the port at once") {
     CHECK(closed.error() == std::errc::bad_file_descriptor);
     CHECK(udp_socket::bind(where).is_open());
   };
-  run_checked(main());
+  run_everywhere(main);
 }
 
 TEST_CASE("udp: many tasks on several workers receive each datagram once") {
@@ -308,7 +314,7 @@ TEST_CASE("udp: what cannot be bound, joined or adopted says so") {
           fmt::format("adopt fd {} as a UDP socket (it is another kind): Protocol wrong type for socket",
                       other.native_handle()));
   };
-  run_checked(main());
+  run_everywhere(main);
 }
 
 TEST_CASE("udp: released and adopted again, bound or connected") {
@@ -325,7 +331,7 @@ TEST_CASE("udp: released and adopted again, bound or connected") {
     message got = co_await receive(again);
     CHECK(got.text == "hello");
   };
-  run_checked(main());
+  run_everywhere(main);
 }
 
 TEST_CASE("udp: readable tells of a datagram and leaves it; both are cases of a select") {
@@ -340,7 +346,7 @@ TEST_CASE("udp: readable tells of a datagram and leaves it; both are cases of a 
     message got = co_await receive(b);
     CHECK(got.text == "x");
   };
-  run_checked(main());
+  run_everywhere(main);
 }
 
 TEST_CASE("udp: a group's members get what is sent to it until they leave") {
@@ -368,6 +374,7 @@ TEST_CASE("udp: a group's members get what is sent to it until they leave") {
     co_await sender.send_to(bytes_of("to the rest"), group);
     message got = co_await weir::with_timeout(5s, receive(members[1]));
     CHECK(got.text == "to the rest");
+    if (!test::is_real(sender)) co_return;
     // The loopback device gives back everything: what is not given back by the socket cannot be seen here.
     sender.set_multicast_loop(false);
     int loop = -1;
@@ -375,7 +382,7 @@ TEST_CASE("udp: a group's members get what is sent to it until they leave") {
     CHECK(::getsockopt(sender.native_handle(), IPPROTO_IP, IP_MULTICAST_LOOP, &loop, &size) == 0);
     CHECK(loop == 0);
   };
-  run_checked(main());
+  run_everywhere(main);
 }
 
 TEST_CASE("udp: sockets that share a port get each datagram once between them") {
@@ -389,17 +396,76 @@ TEST_CASE("udp: sockets that share a port get each datagram once between them") 
     if (chosen.index() == 0) ready = &first;
     message got = co_await receive(*ready);
     CHECK(got.text == "x");
-    check_empty(first);
-    check_empty(second);
+    co_await check_empty(first);
+    co_await check_empty(second);
   };
-  run_checked(main());
+  run_everywhere(main);
 }
 
-TEST_CASE("udp: there is none in a simulation, and it says so") {
-  weir::simulation world;
+namespace {
+
+/// So many bytes from one socket to another in segments of one size, and what comes out of each datagram.
+task<> send_in_segments(std::size_t size, std::size_t segment, bool connected, bool coalesces) {
+  udp_socket to = here();
+  udp_socket from = udp_socket::connect(to.local_endpoint());
+  udp_socket stranger = here();
+  if (test::is_real(to)) to.set_receive_buffer(4 << 20);
+  if (coalesces) static_cast<void>(to.set_coalescing(true));
+  std::string sent(size, '?');
+  test::fill_pattern(std::as_writable_bytes(std::span(sent)));
+  if (connected) co_await from.send(bytes_of(sent), segment);
+  if (!connected) co_await stranger.send_to(bytes_of(sent), to.local_endpoint(), segment);
+  std::string got;
+  std::size_t datagrams = 0;
+  while (got.size() < size) {
+    message one = co_await weir::with_timeout(10s, receive(to, 65'536));
+    CHECK(!one.what.is_truncated());
+    const std::size_t each = one.what.segment_size != 0 ? one.what.segment_size : one.text.size();
+    if (got.size() + each <= size) CHECK(each == std::min(segment, size - got.size()));
+    datagrams += (one.text.size() + each - 1) / each;
+    if (!coalesces) CHECK(one.what.segment_size == 0);
+    got += one.text;
+  }
+  CHECK(got == sent);
+  CHECK(datagrams == (size + segment - 1) / segment);
+  co_await check_empty(to);
+}
+
+}  // namespace
+
+TEST_CASE("udp: segments of a buffer come as datagrams, whether the kernel splits and joins them or not") {
+  for (const bool splits : {true, false}) {
+    weir::detail::kernel_may_split.store(splits);
+    for (const bool coalesces : {false, true}) {
+      auto main = [&]() -> task<> {
+        co_await send_in_segments(10'000, 1000, true, coalesces);
+        co_await send_in_segments(10'001, 1000, false, coalesces);
+        co_await send_in_segments(1000, 1000, true, coalesces);
+        co_await send_in_segments(30, 1000, false, coalesces);
+        co_await send_in_segments(20'000, 100, true, coalesces);  // more than go at once
+        co_await send_in_segments(50'000, 40'000, true, coalesces);
+      };
+      run_everywhere(main);
+    }
+  }
+  weir::detail::kernel_may_split.store(true);
+}
+
+TEST_CASE("udp: segments that cannot be are refused, and nothing is no datagram") {
   auto main = []() -> task<> {
-    CHECK(refusal_of([] { udp_socket::bind(endpoint::loopback(1)); }) == "bind 127.0.0.1:1: Operation not supported");
-    co_return;
+    udp_socket to = here();
+    udp_socket from = here();
+    auto none = co_await as_result(from.send_to(bytes_of("abc"), to.local_endpoint(), 0));
+    CHECK(none.error() == std::errc::invalid_argument);
+    auto long_one = co_await as_result(from.send_to(bytes_of("abc"), to.local_endpoint(), 65'508));
+    CHECK(sentence_of(long_one) == fmt::format("send to {}: Message too long", to.local_endpoint()));
+    auto unaddressed = co_await as_result(from.send_to(bytes_of("abc"), endpoint(), 1));
+    CHECK(sentence_of(unaddressed) == "send to (none): Destination address required");
+    auto unconnected = co_await as_result(from.send(bytes_of("abc"), 1));
+    CHECK(!unconnected.has_value());
+    const std::span<const std::byte> nothing;
+    co_await from.send_to(nothing, to.local_endpoint(), 100);
+    co_await check_empty(to);
   };
-  world.run(main());
+  run_everywhere(main);
 }

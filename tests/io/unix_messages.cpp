@@ -21,6 +21,7 @@ using test::bytes_of;
 using test::message;
 using test::receive;
 using test::run_checked;
+using test::run_everywhere;
 using test::sentence_of;
 using weir::as_result;
 using weir::task;
@@ -86,7 +87,7 @@ TEST_CASE("unix datagrams: come as they were sent, with their sender, over a pat
       CHECK(back.text == "back");
       CHECK(back.what.from == at);
     };
-    run_checked(main());
+    run_everywhere(main);
   }
   CHECK(!std::filesystem::exists(path));
 }
@@ -112,7 +113,7 @@ TEST_CASE("unix datagrams: connected, a socket can be answered, and hears nobody
     CHECK(paired.text == "paired");
     CHECK(!paired.what.from);
   };
-  run_checked(main());
+  run_everywhere(main);
 }
 
 TEST_CASE("unix datagrams: send_to a full queue fails at once; send waits until the receiver has taken one") {
@@ -143,7 +144,7 @@ TEST_CASE("unix datagrams: send_to a full queue fails at once; send waits until 
     auto nothing = co_await as_result(weir::with_timeout(1us, receive(server)));
     CHECK(nothing.error() == std::errc::timed_out);
   };
-  run_checked(main());
+  run_everywhere(main);
 }
 
 TEST_CASE("unix datagrams: what goes wrong is told by a sentence") {
@@ -208,7 +209,7 @@ TEST_CASE("unix seqpacket: a connection that keeps messages apart, and has an en
     auto broken = co_await as_result(server.send(bytes_of("x")));
     CHECK(broken.error() == std::errc::broken_pipe);
   };
-  run_checked(main());
+  run_everywhere(main);
 }
 
 TEST_CASE("unix seqpacket: many tasks on several workers receive each message once") {
@@ -253,5 +254,5 @@ TEST_CASE("unix seqpacket: close ends what waits") {
       co_await group.join();
     });
   };
-  run_checked(main());
+  run_everywhere(main);
 }

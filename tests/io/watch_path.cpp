@@ -1,3 +1,4 @@
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -6,7 +7,9 @@
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
+#include <set>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -130,6 +133,136 @@ TEST_CASE("watch_path: lost events are an event") {
     ::chmod(a.c_str(), 0600);
     event = co_await next_of(events);
     CHECK(event.change == path_change::attributes);
+  };
+  weir::run(body(), one_worker);
+}
+
+namespace {
+
+/// "created a/b", "moved_to c".
+std::string text_of(const path_event& event) {
+  switch (event.change) {
+    case path_change::created:
+      return "created " + event.name;
+    case path_change::removed:
+      return "removed " + event.name;
+    case path_change::moved_from:
+      return "moved_from " + event.name;
+    case path_change::moved_to:
+      return "moved_to " + event.name;
+    case path_change::self_moved:
+      return "self_moved";
+    default:
+      return "other " + event.name;
+  }
+}
+
+/// All up to this one, which has to come.
+task<std::vector<std::string>> events_until(weir::async_generator<path_event>& events, std::string last) {
+  std::vector<std::string> all;
+  do {
+    const path_event event = co_await next_of(events);
+    all.push_back(text_of(event));
+  } while (all.back() != last);
+  co_return all;
+}
+
+constexpr path_change names =
+    path_change::created | path_change::removed | path_change::moved_from | path_change::moved_to;
+
+}  // namespace
+
+TEST_CASE("watch_path: recursive, what is in directories below, those that come later included") {
+  const test::no_descriptor_leaks check;
+  const test::scratch_directory dir;
+  const std::string root = dir.name("root");
+  std::filesystem::create_directories(root + "/old/deep");
+  std::filesystem::create_directory_symlink(dir.path(), root + "/link");
+  const auto body = [&]() -> task<> {
+    using list = std::vector<std::string>;
+    auto events = co_await weir::watch_path(root, names, {.recursive = true});
+    static_cast<void>(dir.containing("root/old/deep/a", ""));
+    list told = co_await events_until(events, "created old/deep/a");
+    CHECK(told.size() == 1);
+    // What is made in a new directory before that is watched is told all the same.
+    std::filesystem::create_directories(root + "/new/inner");
+    static_cast<void>(dir.containing("root/new/inner/b", ""));
+    told = co_await events_until(events, "created new/inner/b");
+    CHECK(told == list{"created new", "created new/inner", "created new/inner/b"});
+    static_cast<void>(dir.containing("root/new/inner/c", ""));
+    told = co_await events_until(events, "created new/inner/c");
+    // Renamed inside of the tree, with the directories below.
+    std::filesystem::rename(root + "/new", root + "/old/newer");
+    told = co_await events_until(events, "moved_to old/newer");
+    CHECK(told == list{"moved_from new", "moved_to old/newer"});
+    static_cast<void>(dir.containing("root/old/newer/inner/d", ""));
+    told = co_await events_until(events, "created old/newer/inner/d");
+    CHECK(told.size() == 1);
+    // Out of the tree nobody watches it.
+    std::filesystem::rename(root + "/old/newer", dir.name("away"));
+    told = co_await events_until(events, "moved_from old/newer");
+    auto quiet = co_await as_result(weir::with_timeout(50ms, events.next()));
+    CHECK(quiet.error() == std::errc::timed_out);
+  };
+  weir::run(body(), one_worker);
+}
+
+TEST_CASE("watch_path: recursive, out of the tree and back, removed, and the end") {
+  const test::no_descriptor_leaks check;
+  const test::scratch_directory dir;
+  const std::string root = dir.name("root");
+  std::filesystem::create_directories(root + "/a/b");
+  const auto body = [&]() -> task<> {
+    using list = std::vector<std::string>;
+    auto events = co_await weir::watch_path(root, names, {.recursive = true});
+    std::filesystem::rename(root + "/a", dir.name("away"));
+    list told = co_await events_until(events, "moved_from a");
+    static_cast<void>(dir.containing("root/marker", ""));
+    told = co_await events_until(events, "created marker");
+    static_cast<void>(dir.containing("away/unseen", ""));
+    std::filesystem::rename(dir.name("away"), root + "/back");
+    told = co_await events_until(events, "created back/unseen");
+    CHECK(told.front() == "moved_to back");
+    CHECK(std::count(told.begin(), told.end(), "created away/unseen") == 0);
+    static_cast<void>(dir.containing("root/back/b/x", ""));
+    told = co_await events_until(events, "created back/b/x");
+    std::filesystem::remove_all(root + "/back");
+    told = co_await events_until(events, "removed back");
+    CHECK(std::count(told.begin(), told.end(), "removed back/b") == 1);
+    // Made again with the same name.
+    std::filesystem::create_directory(root + "/back");
+    static_cast<void>(dir.containing("root/back/y", ""));
+    told = co_await events_until(events, "created back/y");
+    std::filesystem::rename(root, dir.name("renamed"));
+    told = co_await events_until(events, "self_moved");
+    auto after = co_await weir::with_timeout(10s, events.next());
+    CHECK(!after);
+    const auto missing = co_await as_result(weir::watch_path(root, names, {.recursive = true}));
+    CHECK(sentence_of(missing) == "watch_path " + root + ": No such file or directory");
+  };
+  weir::run(body(), one_worker);
+}
+
+TEST_CASE("watch_path: recursive, nothing is missed while a tree grows") {
+  const test::scratch_directory dir;
+  const auto body = [&]() -> task<> {
+    auto events = co_await weir::watch_path(dir.path(), path_change::created, {.recursive = true});
+    const int count = 200;
+    std::thread grows([&] {
+      for (int i = 0; i < count; ++i) {
+        const std::string path = dir.name("d" + std::to_string(i % 20) + "/" + std::to_string(i));
+        std::filesystem::create_directories(path);
+        const int number = ::open((path + "/file").c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+        ::close(number);
+      }
+    });
+    std::set<std::string> files;
+    while (files.size() < static_cast<std::size_t>(count)) {
+      const path_event event = co_await next_of(events);
+      if (event.name.ends_with("/file")) files.insert(event.name);
+    }
+    grows.join();
+    CHECK(files.size() == static_cast<std::size_t>(count));
   };
   weir::run(body(), one_worker);
 }

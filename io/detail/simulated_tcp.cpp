@@ -1,4 +1,4 @@
-#include "simulated_sockets.hpp"
+#include "simulated_tcp.hpp"
 
 #include <netinet/in.h>
 #include <poll.h>
@@ -11,13 +11,16 @@
 #include <deque>
 #include <utility>
 
+#include "simulated_addresses.hpp"
 #include "simulated_kernel.hpp"
+#include "simulated_socket.hpp"
 
 namespace weir::detail {
 
 using namespace std::chrono_literals;
 
-class simulated_socket final : public simulated_object, public std::enable_shared_from_this<simulated_socket> {
+class simulated_tcp_socket final : public simulated_socket_of<endpoint>,
+                                   public std::enable_shared_from_this<simulated_tcp_socket> {
  public:
   enum class stage : std::uint8_t { fresh, bound, listening, connecting, connected, failed };
   /// What is on its way: data (the next so many bytes of `stream`), or the end behind it.
@@ -26,8 +29,22 @@ class simulated_socket final : public simulated_object, public std::enable_share
     bool end;
   };
 
-  simulated_socket(simulated_sockets& all, bool is_v6) : v6(is_v6), all_(all) {}
+  simulated_tcp_socket(simulated_tcp& all, bool is_v6) : v6(is_v6), all_(all) {}
   void close() noexcept override { all_.close(*this); }
+  [[nodiscard]] unsigned ready() const override;
+  [[nodiscard]] int type() const noexcept override { return SOCK_STREAM; }
+  [[nodiscard]] bool is_connected() const noexcept override { return at == stage::connected; }
+  [[nodiscard]] bool is_listening() const noexcept override { return at == stage::listening; }
+  int set_option(int level, int option, const void* value, unsigned size) override;
+  int bind(const endpoint& wanted) override { return all_.bind(shared_from_this(), wanted); }
+  int listen(int most) override;
+  int connect(const endpoint& to) override { return all_.connect(shared_from_this(), to); }
+  int local_name(endpoint& name) override;
+  int peer_name(endpoint& name) override;
+  int shutdown(int how) override { return all_.shutdown(shared_from_this(), how); }
+  int accept(endpoint& from) override { return all_.accept(shared_from_this(), from); }
+  int receive(std::span<std::byte> into) override { return all_.receive(shared_from_this(), into); }
+  int send(std::span<const std::byte> bytes) override { return all_.send(shared_from_this(), bytes); }
 
   [[nodiscard]] std::size_t unread() const noexcept { return arrived - read; }
   void drop_read_bytes() {
@@ -36,8 +53,7 @@ class simulated_socket final : public simulated_object, public std::enable_share
     arrived -= std::exchange(read, 0);
   }
   [[nodiscard]] int take_error() noexcept { return std::exchange(error, 0); }
-  /// IPv6 sockets see IPv4 addresses in their IPv6 form.
-  [[nodiscard]] endpoint shown(const endpoint& address) const noexcept;
+  [[nodiscard]] endpoint shown(const endpoint& address) const noexcept { return detail::shown(address, v6); }
 
   const bool v6;
   stage at = stage::fresh;
@@ -50,10 +66,10 @@ class simulated_socket final : public simulated_object, public std::enable_share
   bool shares_port = false;
   std::size_t backlog = 0;
   std::size_t coming = 0;  // connections that will be in the queue soon
-  std::deque<std::shared_ptr<simulated_socket>> queue;
+  std::deque<std::shared_ptr<simulated_tcp_socket>> queue;
 
   // A connection's.
-  std::weak_ptr<simulated_socket> other;
+  std::weak_ptr<simulated_tcp_socket> other;
   std::vector<std::byte> stream;  // for us to read: [read, arrived) is there, the rest on its way
   std::size_t read = 0;
   std::size_t arrived = 0;
@@ -68,12 +84,12 @@ class simulated_socket final : public simulated_object, public std::enable_share
   bool resets_at_close = false;
 
  private:
-  simulated_sockets& all_;
+  simulated_tcp& all_;
 };
 
 namespace {
 
-using stage = simulated_socket::stage;
+using stage = simulated_tcp_socket::stage;
 
 // How often, and for how long, as Linux does by default (tcp_syn_retries, tcp_retries2).
 constexpr unsigned most_hellos = 6;
@@ -82,101 +98,37 @@ constexpr unsigned most_attempts = 15;
 duration pause_before_hello(unsigned attempt) noexcept { return 1s * (1 << attempt); }
 duration pause_before_attempt(unsigned attempt) noexcept { return std::min<duration>(200ms * (1 << attempt), 2min); }
 
-endpoint with_port(const endpoint& address, std::uint16_t port) noexcept {
-  sockaddr_storage storage{};
-  const std::size_t size = address.to_native(&storage);
-  if (address.is_v6()) {
-    reinterpret_cast<sockaddr_in6&>(storage).sin6_port = htons(port);
-  } else {
-    reinterpret_cast<sockaddr_in&>(storage).sin_port = htons(port);
-  }
-  return endpoint::from_native(&storage, size);
-}
-
-bool is_any(const endpoint& address) noexcept {
-  return address == endpoint::any(address.port()) || address == endpoint::any_v6(address.port());
-}
-
-/// ::ffff:1.2.3.4 is 1.2.3.4, and who connects to "any" means this machine.
-endpoint meant(const endpoint& address) noexcept {
-  if (address == endpoint::any(address.port())) return endpoint::loopback(address.port());
-  if (address == endpoint::any_v6(address.port())) return endpoint::loopback_v6(address.port());
-  if (!address.is_v6()) return address;
-  sockaddr_in6 v6{};
-  sockaddr_storage storage{};
-  address.to_native(&storage);
-  std::memcpy(&v6, &storage, sizeof v6);
-  if (!IN6_IS_ADDR_V4MAPPED(&v6.sin6_addr)) return address;
-  sockaddr_in v4{};
-  v4.sin_family = AF_INET;
-  v4.sin_port = v6.sin6_port;
-  std::memcpy(&v4.sin_addr, &v6.sin6_addr.s6_addr[12], sizeof v4.sin_addr);
-  return endpoint::from_native(&v4, sizeof v4);
-}
-
-bool overlap(const endpoint& a, const endpoint& b) noexcept {
-  if (a.port() != b.port()) return false;
-  if (a == b) return true;
-  const endpoint all_v6 = endpoint::any_v6(a.port());
-  if (a == all_v6 || b == all_v6) return true;
-  return a.is_v6() == b.is_v6() && (is_any(a) || is_any(b));
-}
-
 }  // namespace
-
-endpoint simulated_socket::shown(const endpoint& address) const noexcept {
-  if (!v6 || !address.is_v4()) return address;
-  sockaddr_storage storage{};
-  sockaddr_in v4{};
-  address.to_native(&storage);
-  std::memcpy(&v4, &storage, sizeof v4);
-  sockaddr_in6 mapped{};
-  mapped.sin6_family = AF_INET6;
-  mapped.sin6_port = v4.sin_port;
-  mapped.sin6_addr.s6_addr[10] = mapped.sin6_addr.s6_addr[11] = 0xff;
-  std::memcpy(&mapped.sin6_addr.s6_addr[12], &v4.sin_addr, sizeof v4.sin_addr);
-  return endpoint::from_native(&mapped, sizeof mapped);
-}
 
 // ---- sockets and their names
 
-int simulated_sockets::make(bool v6) { return kernel_.enter(std::make_shared<simulated_socket>(*this, v6)); }
+int simulated_tcp::make(bool v6) { return kernel_.enter(std::make_shared<simulated_tcp_socket>(*this, v6)); }
 
-int simulated_sockets::set_option(int number, int level, int option, const void* value, unsigned size) {
-  const socket at = kernel_.find<simulated_socket>(number);
-  if (!at) return -ENOTSOCK;
+int simulated_tcp_socket::set_option(int level, int option, const void* value, unsigned size) {
   if (level == SOL_SOCKET && option == SO_LINGER && size >= sizeof(linger)) {
     linger wanted{};
     std::memcpy(&wanted, value, sizeof wanted);
-    at->resets_at_close = wanted.l_onoff != 0 && wanted.l_linger == 0;
+    resets_at_close = wanted.l_onoff != 0 && wanted.l_linger == 0;
   }
   if (level == SOL_SOCKET && option == SO_REUSEPORT && size >= sizeof(int)) {
     int on = 0;
     std::memcpy(&on, value, sizeof on);
-    at->shares_port = on != 0;
+    shares_port = on != 0;
   }
   return 0;  // the others change nothing here
 }
 
-bool simulated_sockets::is_taken(const endpoint& address, bool shareable) const {
-  return std::any_of(bound_.begin(), bound_.end(), [&](const simulated_socket* other) {
+bool simulated_tcp::is_taken(const endpoint& address, bool shareable) const {
+  return std::any_of(bound_.begin(), bound_.end(), [&](const simulated_tcp_socket* other) {
     return overlap(other->local, address) && !(shareable && other->shares_port);
   });
 }
 
-std::uint16_t simulated_sockets::free_port() {
-  constexpr std::uint16_t last = 60999;
-  for (unsigned tries = 0; tries < 2 * last; ++tries) {
-    const std::uint16_t port = next_port_;
-    next_port_ = port == last ? 32768 : static_cast<std::uint16_t>(port + 1);
-    if (!is_taken(endpoint::any_v6(port), false)) return port;
-  }
-  return 0;
+std::uint16_t simulated_tcp::free_port() {
+  return ports_.next([this](std::uint16_t port) { return is_taken(endpoint::any_v6(port), false); });
 }
 
-int simulated_sockets::bind(int number, const endpoint& local) {
-  const socket at = kernel_.find<simulated_socket>(number);
-  if (!at) return -ENOTSOCK;
+int simulated_tcp::bind(const socket& at, const endpoint& local) {
   if (at->at != stage::fresh) return -EINVAL;
   if (local.is_v6() != at->v6) return local.is_v6() ? -EAFNOSUPPORT : -EINVAL;
   const std::uint16_t port = local.port() != 0 ? local.port() : free_port();
@@ -188,59 +140,47 @@ int simulated_sockets::bind(int number, const endpoint& local) {
   return 0;
 }
 
-int simulated_sockets::listen(int number, int backlog) {
-  const socket at = kernel_.find<simulated_socket>(number);
-  if (!at) return -ENOTSOCK;
-  if (at->at != stage::bound && at->at != stage::listening) return -EINVAL;
-  at->at = stage::listening;
-  at->backlog = static_cast<std::size_t>(std::clamp(backlog, 0, 4096));  // net.core.somaxconn
+int simulated_tcp_socket::listen(int most) {
+  if (at != stage::bound && at != stage::listening) return -EINVAL;
+  at = stage::listening;
+  backlog = static_cast<std::size_t>(std::clamp(most, 0, 4096));  // net.core.somaxconn
   return 0;
 }
 
-int simulated_sockets::is_listening(int number) {
-  const socket at = kernel_.find<simulated_socket>(number);
-  if (!at) return -ENOTSOCK;
-  return at->at == stage::listening ? 1 : 0;
-}
-
-int simulated_sockets::local_name(int number, endpoint& name) {
-  const socket at = kernel_.find<simulated_socket>(number);
-  if (!at) return -ENOTSOCK;
-  name = at->local ? at->shown(at->local) : at->v6 ? endpoint::any_v6(0) : endpoint::any(0);
+int simulated_tcp_socket::local_name(endpoint& name) {
+  name = local ? shown(local) : v6 ? endpoint::any_v6(0) : endpoint::any(0);
   return 0;
 }
 
-int simulated_sockets::peer_name(int number, endpoint& name) {
-  const socket at = kernel_.find<simulated_socket>(number);
-  if (!at) return -ENOTSOCK;
-  if (at->at != stage::connected || at->broken) return -ENOTCONN;
-  name = at->shown(at->peer);
+int simulated_tcp_socket::peer_name(endpoint& name) {
+  if (at != stage::connected || broken) return -ENOTCONN;
+  name = shown(peer);
   return 0;
 }
 
-auto simulated_sockets::listener_at(const endpoint& address) -> socket {
+auto simulated_tcp::listener_at(const endpoint& address) -> socket {
   // The most special address first.
   for (const endpoint& name :
        {address, address.is_v6() ? endpoint::any_v6(address.port()) : endpoint::any(address.port()),
         endpoint::any_v6(address.port())}) {
-    std::vector<simulated_socket*> found;
+    std::vector<simulated_tcp_socket*> found;
     std::copy_if(bound_.begin(), bound_.end(), std::back_inserter(found),
-                 [&](const simulated_socket* s) { return s->local == name && s->at == stage::listening; });
+                 [&](const simulated_tcp_socket* s) { return s->local == name && s->at == stage::listening; });
     if (found.size() == 1) return found.front()->shared_from_this();
     if (!found.empty()) return found[kernel_.below(static_cast<std::uint32_t>(found.size()))]->shared_from_this();
   }
   return nullptr;
 }
 
-void simulated_sockets::forget_name(const simulated_socket& bound) { std::erase(bound_, &bound); }
+void simulated_tcp::forget_name(const simulated_tcp_socket& bound) { std::erase(bound_, &bound); }
 
 // ---- what travels
 
-void simulated_sockets::send_packet(packet p) {
+void simulated_tcp::send_packet(packet p) {
   send_at(kernel_.now() + kernel_.delay(kernel_.network.latency, kernel_.network.jitter), std::move(p));
 }
 
-void simulated_sockets::send_at(time_point due, packet p, unsigned attempt) {
+void simulated_tcp::send_at(time_point due, packet p, unsigned attempt) {
   kernel_.schedule(due, [this, p = std::move(p), attempt] {
     if (kernel_.network.down) {
       send_again(p, attempt);
@@ -250,7 +190,7 @@ void simulated_sockets::send_at(time_point due, packet p, unsigned attempt) {
   });
 }
 
-void simulated_sockets::send_again(packet p, unsigned attempt) {
+void simulated_tcp::send_again(packet p, unsigned attempt) {
   const bool hello = p.what == packet::kind::hello;
   if (attempt < (hello ? most_hellos : most_attempts)) {
     const duration pause = hello ? pause_before_hello(attempt) : pause_before_attempt(attempt);
@@ -276,7 +216,7 @@ void simulated_sockets::send_again(packet p, unsigned attempt) {
   }
 }
 
-void simulated_sockets::arrive(const packet& p, unsigned attempt) {
+void simulated_tcp::arrive(const packet& p, unsigned attempt) {
   switch (p.what) {
     case packet::kind::hello:
       arrive_hello(p, attempt);
@@ -314,7 +254,7 @@ void simulated_sockets::arrive(const packet& p, unsigned attempt) {
   }
 }
 
-void simulated_sockets::arrive_hello(const packet& p, unsigned attempt) {
+void simulated_tcp::arrive_hello(const packet& p, unsigned attempt) {
   const socket& client = p.from;
   if (client->at != stage::connecting || client->closed) return;
   const socket listener = listener_at(client->peer);
@@ -326,7 +266,7 @@ void simulated_sockets::arrive_hello(const packet& p, unsigned attempt) {
     send_again(p, attempt);
     return;
   }
-  auto made = std::make_shared<simulated_socket>(*this, listener->v6);
+  auto made = std::make_shared<simulated_tcp_socket>(*this, listener->v6);
   made->at = stage::connected;
   made->local = client->peer;
   made->peer = client->local;
@@ -340,10 +280,10 @@ void simulated_sockets::arrive_hello(const packet& p, unsigned attempt) {
   send_at(ready, {packet::kind::ready, made, listener});
 }
 
-void simulated_sockets::arrive_part(const packet& p) {
-  simulated_socket& to = *p.to;
+void simulated_tcp::arrive_part(const packet& p) {
+  simulated_tcp_socket& to = *p.to;
   if (to.coming_parts.empty()) return;  // it was lost with the connection
-  const simulated_socket::part next = to.coming_parts.front();
+  const simulated_tcp_socket::part next = to.coming_parts.front();
   to.coming_parts.pop_front();
   if (to.closed || to.broken) {
     if (next.bytes != 0) send_packet({packet::kind::reset, nullptr, p.from});
@@ -354,7 +294,7 @@ void simulated_sockets::arrive_part(const packet& p) {
   kernel_.touch(p.to);
 }
 
-void simulated_sockets::send_part(simulated_socket& from, std::size_t bytes) {
+void simulated_tcp::send_part(simulated_tcp_socket& from, std::size_t bytes) {
   const socket to = from.other.lock();
   if (!to) {
     // Nobody is there any more: the answer is on its way.
@@ -372,12 +312,12 @@ void simulated_sockets::send_part(simulated_socket& from, std::size_t bytes) {
   send_at(to->last_arrival, {packet::kind::part, from.shared_from_this(), to});
 }
 
-void simulated_sockets::send_end(simulated_socket& from) {
+void simulated_tcp::send_end(simulated_tcp_socket& from) {
   if (std::exchange(from.write_shut, true) || from.broken) return;
   send_part(from, 0);
 }
 
-void simulated_sockets::send_reset(simulated_socket& from) {
+void simulated_tcp::send_reset(simulated_tcp_socket& from) {
   const socket to = from.other.lock();
   if (!to || std::exchange(from.broken, true)) return;
   // It may overtake what was sent before, which is lost then.
@@ -386,7 +326,7 @@ void simulated_sockets::send_reset(simulated_socket& from) {
           {packet::kind::reset, from.shared_from_this(), to});
 }
 
-void simulated_sockets::fail(const socket& at, int error) {
+void simulated_tcp::fail(const socket& at, int error) {
   if (at->closed || at->broken) return;
   if (at->at == stage::connecting) {
     at->at = stage::failed;
@@ -401,7 +341,7 @@ void simulated_sockets::fail(const socket& at, int error) {
   kernel_.touch(at);
 }
 
-void simulated_sockets::break_connection(const socket& at) {
+void simulated_tcp::break_connection(const socket& at) {
   send_reset(*at);
   at->broken = true;
   at->coming_parts.clear();
@@ -409,7 +349,7 @@ void simulated_sockets::break_connection(const socket& at) {
   kernel_.touch(at);
 }
 
-void simulated_sockets::close(simulated_socket& closing) {
+void simulated_tcp::close(simulated_tcp_socket& closing) {
   closing.closed = true;
   switch (closing.at) {
     case stage::bound:
@@ -432,9 +372,7 @@ void simulated_sockets::close(simulated_socket& closing) {
   }
 }
 
-int simulated_sockets::shutdown(int number, int how) {
-  const socket at = kernel_.find<simulated_socket>(number);
-  if (!at) return -ENOTSOCK;
+int simulated_tcp::shutdown(const socket& at, int how) {
   if (at->at == stage::listening && how != SHUT_WR) {
     at->at = stage::bound;
     for (const socket& waiting : std::exchange(at->queue, {})) send_reset(*waiting);
@@ -450,9 +388,7 @@ int simulated_sockets::shutdown(int number, int how) {
 
 // ---- the operations
 
-int simulated_sockets::connect(int number, const endpoint& peer) {
-  const socket at = kernel_.find<simulated_socket>(number);
-  if (!at) return -ENOTSOCK;
+int simulated_tcp::connect(const socket& at, const endpoint& peer) {
   switch (at->at) {
     case stage::connected:
       return at->broken ? -at->take_error() : 0;
@@ -480,9 +416,7 @@ int simulated_sockets::connect(int number, const endpoint& peer) {
   return -EAGAIN;
 }
 
-int simulated_sockets::accept(int number, endpoint& peer) {
-  const socket at = kernel_.find<simulated_socket>(number);
-  if (!at) return -ENOTSOCK;
+int simulated_tcp::accept(const socket& at, endpoint& peer) {
   if (at->at != stage::listening) return -EINVAL;
   if (at->queue.empty()) return -EAGAIN;
   if (kernel_.chance(kernel_.network.accept_error)) {
@@ -500,9 +434,7 @@ int simulated_sockets::accept(int number, endpoint& peer) {
   return made;
 }
 
-int simulated_sockets::receive(int number, std::span<std::byte> into) {
-  const socket at = kernel_.find<simulated_socket>(number);
-  if (!at) return -ENOTSOCK;
+int simulated_tcp::receive(const socket& at, std::span<std::byte> into) {
   if (at->at != stage::connected) return -ENOTCONN;
   if (at->unread() == 0) {
     if (at->error != 0) return -at->take_error();
@@ -520,9 +452,7 @@ int simulated_sockets::receive(int number, std::span<std::byte> into) {
   return static_cast<int>(size);
 }
 
-int simulated_sockets::send(int number, std::span<const std::byte> from) {
-  const socket at = kernel_.find<simulated_socket>(number);
-  if (!at) return -ENOTSOCK;
+int simulated_tcp::send(const socket& at, std::span<const std::byte> from) {
   if (at->at != stage::connected) return -ENOTCONN;
   if (at->error != 0) return -at->take_error();
   if (at->broken || at->write_shut) return -EPIPE;
@@ -540,40 +470,33 @@ int simulated_sockets::send(int number, std::span<const std::byte> from) {
   return static_cast<int>(size);
 }
 
-int simulated_sockets::poll(int number, std::uint32_t events) {
-  if (!kernel_.at(number)) return -EBADF;
-  const socket at = kernel_.find<simulated_socket>(number);
-  std::uint32_t holds = 0;
-  const auto add = [&holds](bool is_so, std::uint32_t what) {
+unsigned simulated_tcp_socket::ready() const {
+  unsigned holds = 0;
+  const auto add = [&holds](bool is_so, unsigned what) {
     if (is_so) holds |= what;
   };
-  if (!at) {
-    holds = POLLIN | POLLOUT;  // files never wait
-  } else {
-    switch (at->at) {
-      case stage::listening:
-        add(!at->queue.empty(), POLLIN);
-        break;
-      case stage::connected:
-        add(at->unread() != 0 || at->ended || at->read_shut, POLLIN);
-        add(at->ended || at->read_shut, POLLRDHUP);
-        add(at->room != 0 || at->write_shut, POLLOUT);
-        add(at->broken || at->error != 0, POLLIN | POLLOUT | POLLRDHUP | POLLHUP);
-        add(at->ended && at->write_shut, POLLHUP);
-        add(at->error != 0, POLLERR);
-        break;
-      case stage::connecting:
-        break;
-      case stage::failed:
-        holds = POLLIN | POLLOUT | POLLERR | POLLHUP;
-        break;
-      default:
-        holds = POLLOUT | POLLHUP;
-        break;
-    }
+  switch (at) {
+    case stage::listening:
+      add(!queue.empty(), POLLIN);
+      break;
+    case stage::connected:
+      add(unread() != 0 || ended || read_shut, POLLIN);
+      add(ended || read_shut, POLLRDHUP);
+      add(room != 0 || write_shut, POLLOUT);
+      add(broken || error != 0, POLLIN | POLLOUT | POLLRDHUP | POLLHUP);
+      add(ended && write_shut, POLLHUP);
+      add(error != 0, POLLERR);
+      break;
+    case stage::connecting:
+      break;
+    case stage::failed:
+      holds = POLLIN | POLLOUT | POLLERR | POLLHUP;
+      break;
+    default:
+      holds = POLLOUT | POLLHUP;
+      break;
   }
-  holds &= events | POLLERR | POLLHUP;
-  return holds != 0 ? static_cast<int>(holds) : -EAGAIN;
+  return holds;
 }
 
 }  // namespace weir::detail

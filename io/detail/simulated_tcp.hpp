@@ -8,43 +8,28 @@
 
 #include "../../runtime/clock.hpp"
 #include "../endpoint.hpp"
+#include "simulated_addresses.hpp"
 
 namespace weir::detail {
 
 class simulated_kernel;
-class simulated_socket;
+class simulated_tcp_socket;
 
-/// The network of a simulation: one machine that has every address, with TCP on it. What each call returns is what the
-/// system call returns, or -errno; -EAGAIN for what has to wait.
+/// TCP on the network of a simulation: one machine that has every address.
 ///
 /// As on Linux: a listener's queue is full when more than `backlog` wait in it, and then who connects is not answered
 /// and tries again; closing with data unread resets the connection, and so does closing with a linger time of zero;
 /// data that arrived before a reset can be read; data for a closed socket is answered with a reset.
-class simulated_sockets {
+class simulated_tcp {
  public:
-  explicit simulated_sockets(simulated_kernel& kernel) noexcept : kernel_(kernel) {}
+  explicit simulated_tcp(simulated_kernel& kernel) noexcept : kernel_(kernel) {}
 
+  /// The number of a new socket.
   int make(bool v6);
-  int set_option(int number, int level, int option, const void* value, unsigned size);
-  int bind(int number, const endpoint& local);
-  int listen(int number, int backlog);
-  int is_listening(int number);
-  int local_name(int number, endpoint& name);
-  int peer_name(int number, endpoint& name);
-  int shutdown(int number, int how);
-
-  /// The number of a connection that has come, and its other end.
-  int accept(int number, endpoint& peer);
-  /// Begins at the first call; 0 once it is connected.
-  int connect(int number, const endpoint& peer);
-  int receive(int number, std::span<std::byte> into);
-  int send(int number, std::span<const std::byte> from);
-  /// Which of `events` hold, and what poll(2) tells unasked; -EAGAIN when nothing does.
-  int poll(int number, std::uint32_t events);
 
  private:
-  friend class simulated_socket;
-  using socket = std::shared_ptr<simulated_socket>;
+  friend class simulated_tcp_socket;
+  using socket = std::shared_ptr<simulated_tcp_socket>;
 
   /// What travels. `to` may be closed, or have other worries, when it arrives.
   struct packet {
@@ -63,6 +48,14 @@ class simulated_sockets {
     std::size_t bytes = 0;
   };
 
+  // The calls of sockets that concern others.
+  int bind(const socket& at, const endpoint& local);
+  int connect(const socket& at, const endpoint& peer);
+  int shutdown(const socket& at, int how);
+  int accept(const socket& at, endpoint& peer);
+  int receive(const socket& at, std::span<std::byte> into);
+  int send(const socket& at, std::span<const std::byte> from);
+
   void send_packet(packet p);
   void send_at(time_point due, packet p, unsigned attempt = 0);
   void send_again(packet p, unsigned attempt);
@@ -70,15 +63,15 @@ class simulated_sockets {
   void arrive_hello(const packet& p, unsigned attempt);
   void arrive_part(const packet& p);
   /// Puts what has been queued for the other end on its way, behind what is on its way already.
-  void send_part(simulated_socket& from, std::size_t bytes);
-  void send_end(simulated_socket& from);
-  void send_reset(simulated_socket& from);
+  void send_part(simulated_tcp_socket& from, std::size_t bytes);
+  void send_end(simulated_tcp_socket& from);
+  void send_reset(simulated_tcp_socket& from);
   /// The connection is over: `error` is what the next operation gets.
   void fail(const socket& at, int error);
   /// Both ends fail.
   void break_connection(const socket& at);
-  void close(simulated_socket& closing);
-  void forget_name(const simulated_socket& bound);
+  void close(simulated_tcp_socket& closing);
+  void forget_name(const simulated_tcp_socket& bound);
 
   /// A listener for `address`, or null. Where several share it, the dice decide.
   socket listener_at(const endpoint& address);
@@ -86,8 +79,8 @@ class simulated_sockets {
   std::uint16_t free_port();
 
   simulated_kernel& kernel_;
-  std::vector<simulated_socket*> bound_;
-  std::uint16_t next_port_ = 32768;  // where Linux begins
+  std::vector<simulated_tcp_socket*> bound_;
+  free_ports ports_;
 };
 
 }  // namespace weir::detail
