@@ -70,7 +70,8 @@ int receive_lease_operation::attempt() noexcept {
 
 int receive_lease_operation::simulate(simulated_kernel& kernel) noexcept {
   if (!has_buffer()) return out_of_buffers;
-  return keep_if_filled(kernel.sockets().receive(fd(), std::span(buffer_.data(), transfer_size(pool_->size()))));
+  const std::span<std::byte> into(buffer_.data(), transfer_size(pool_->size()));
+  return keep_if_filled(kernel.ask(fd(), [&](auto& socket) { return socket.receive(into); }));
 }
 
 bool receive_lease_operation::drained(int result) const noexcept {

@@ -188,14 +188,17 @@ worker::~worker() {
 }
 
 void worker::attach() {
-  runtime_core* const simulated = core_.simulation().enabled ? &core_ : nullptr;
-  const runtime_options& options = core_.options();
   if (pthread_getcpuclockid(pthread_self(), &cpu_clock_) != 0) cpu_clock_ = -1;
-  reactor_ = make_default_reactor({.backend = options.backend,
+  make_reactor(core_.options().backend);
+}
+
+void worker::make_reactor(backend_kind kind) {
+  const runtime_options& options = core_.options();
+  reactor_ = make_default_reactor({.backend = kind,
                                    .entries = options.ring_entries,
                                    .lease_buffers = options.lease_buffers,
                                    .lease_size = options.lease_size,
-                                   .simulation = simulated},
+                                   .simulation = core_.simulation().enabled ? &core_ : nullptr},
                                   why_not_uring_);
 }
 
@@ -214,7 +217,7 @@ void worker::attach_without_ring() {
   if (reactor_->kind() != backend_kind::uring) return;
   reactor_->shut_down();
   reactor_.reset();
-  reactor_ = make_default_reactor({backend_kind::epoll, 0, nullptr}, why_not_uring_);
+  make_reactor(backend_kind::epoll);
 }
 
 bool worker::quiet() const noexcept { return inbox_.empty() && reactor_->in_flight() == 0; }

@@ -146,6 +146,8 @@ class worker {
     return reinterpret_cast<const void*>(reinterpret_cast<std::uintptr_t>(at) & ~std::uintptr_t{1});
   }
 
+  void make_reactor(backend_kind kind);
+
   static constexpr unsigned injected_pick = 61;
   // How many tasks in a row may run before their turn.
   static constexpr unsigned longest_front_streak = 3;
