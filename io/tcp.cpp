@@ -30,7 +30,6 @@ void tcp_stream::set_linger(std::chrono::seconds time) {
 }
 
 tcp_stream tcp_stream::adopt(int number) {
-  detail::check_network_socket(number, SOCK_STREAM, "a TCP stream");
   endpoint peer;
   const int result = calls::peer_name(number, peer);
   if (result != 0) detail::fail_socket(-result, "adopt", fmt::format("fd {} as a TCP stream", number));

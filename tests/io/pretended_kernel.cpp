@@ -33,18 +33,25 @@ constexpr std::array<test::kernel_version, 4> versions = {{
     {.name = "5.11", .flags = in_5_11, .operations = IORING_OP_UNLINKAT + 1},
 }};
 
+// Of several workers at once only so many get one.
+bool take_ring() {
+  unsigned left = rings_left;
+  while (left != 0 && left != everything && !rings_left.compare_exchange_weak(left, left - 1)) {
+  }
+  return left != 0;
+}
+
 }  // namespace
 
 /// Stands before liburing's, and asks that for what is not refused.
 extern "C" int io_uring_queue_init_params(unsigned entries, io_uring* ring, io_uring_params* params) {
   if ((params->flags & ~known) != 0) return -EINVAL;
-  if (entries > most || rings_left == 0) return -ENOMEM;
+  if (entries > most || !take_ring()) return -ENOMEM;
   static const auto real =
       reinterpret_cast<decltype(&io_uring_queue_init_params)>(::dlsym(RTLD_NEXT, "io_uring_queue_init_params"));
   if (!real) return -ENOSYS;
   const int result = real(entries, ring, params);
   if (result == 0) {
-    --rings_left;
     flags = params->flags;
     size = params->sq_entries;
   }

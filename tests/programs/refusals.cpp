@@ -124,7 +124,12 @@ task<> serve(const weir::runtime& made) {
   weir::tcp_listener listener = weir::tcp_listener::bind(weir::endpoint::loopback(0));
   tell(fmt::format("serves {} {} {}", listener.local_endpoint().port(), weir::to_string(made.backend()),
                    made.why_not_uring()));
-  co_await weir::when_any(accept_all(listener), weir::poll(control_in, POLLIN));
+  // Not by poll(): on epoll that needs a descriptor, which there may not be any more.
+  const auto is_to_end = [] {
+    char none = 0;
+    return ::read(control_in, &none, 1);
+  };
+  co_await weir::when_any(accept_all(listener), weir::offload(is_to_end));
 }
 
 int serve_where(const refusal& what) {
@@ -257,15 +262,20 @@ outcome look_at(std::size_t number, const char* backend, bool has_uring) {
   if (!explained) return {text + " [which does not name the cause]"};
   if (needs_uring && std::string_view(used.data()) != "uring") return {text + " [although io_uring was asked for]"};
   if (const int served = visit(static_cast<std::uint16_t>(port)); served != visitors) {
-    return {fmt::format("{} [only {} of {} were served]", text, served, visitors)};
+    looked_at.end();
+    return {fmt::format("{} [only {} of {} were served; in the end it says '{}']", text, served, visitors,
+                        looked_at.line())};
   }
   looked_at.end();
   const std::string ending = looked_at.line();
+  int told = -1;
+  std::sscanf(ending.c_str(), "told %d", &told);
   const bool few_descriptors = number + 1 == refusals.size();
-  if (ending != (few_descriptors ? "told 1" : "told 0")) {
+  // Once, and again when it is short anew after a visitor has left and another one was let in.
+  if (few_descriptors ? told < 1 || told > 4 : told != 0) {
     return {fmt::format("{} [and in the end says '{}' of its errors]", text, ending)};
   }
-  return {text + (few_descriptors ? "; was short of descriptors, and told so once" : ""), true};
+  return {text + (few_descriptors ? "; was short of descriptors, and told so" : ""), true};
 }
 
 }  // namespace
