@@ -1,5 +1,7 @@
 #include "offload_abandonable.hpp"
 
+#include <atomic>
+#include <memory>
 #include <utility>
 
 #include "detail/worker.hpp"
@@ -11,18 +13,27 @@ namespace {
 // A call that hangs keeps its thread: there have to be more of them than of those that end by themselves.
 constexpr unsigned most_threads = 64;
 
-/// Never destroyed: its threads may be inside a call when the process ends.
+// Never destroyed: their threads may be inside a call when the process ends.
+constinit std::atomic<offload_pool*> pool_of_process{nullptr};
+constinit offload_pool* pool_of_parent = nullptr;
+
 offload_pool& abandonable_pool() {
-  static offload_pool* const pool = [] {
-    offload_pool::options how;
-    how.most_threads = most_threads;
-    how.name = "weir";
-    return new offload_pool(std::move(how));
-  }();
+  offload_pool* pool = pool_of_process.load(std::memory_order_acquire);
+  if (pool) return *pool;
+  offload_pool::options how;
+  how.most_threads = most_threads;
+  how.name = "weir";
+  auto made = std::make_unique<offload_pool>(std::move(how));
+  if (pool_of_process.compare_exchange_strong(pool, made.get(), std::memory_order_acq_rel)) pool = made.release();
   return *pool;
 }
 
 }  // namespace
+
+// Its threads are the parent's, and one of them may have had its lock.
+void leave_abandonable_pool() noexcept {
+  pool_of_parent = pool_of_process.exchange(nullptr, std::memory_order_relaxed);
+}
 
 void abandonable_job::run() noexcept {
   call();

@@ -4,6 +4,7 @@
 
 #include <system_error>
 
+#include "offload_pool.hpp"
 #include "reactor.hpp"
 #include "worker.hpp"
 
@@ -29,6 +30,7 @@ constinit parents_reactor* in_place_of_ours = nullptr;
 
 void in_child() noexcept {
   ++fork_generation;
+  leave_abandonable_pool();
   if (worker* const here = current_worker()) here->core().abandon(*here, *in_place_of_ours);
 }
 

@@ -221,6 +221,22 @@ TEST_CASE("neither the end of a runtime nor that of the process waits for a call
   CHECK(WEXITSTATUS(status) == 42);
 }
 
+TEST_CASE("a forked child has threads of its own for abandonable calls") {
+  const auto main = []() -> weir::task<int> {
+    const auto call = [] { return 42; };
+    auto r = co_await weir::as_result(weir::with_timeout(20s, weir::offload_abandonable(call)));
+    co_return r.has_value() ? *r : 1;
+  };
+  CHECK(weir::run(main(), {.workers = 1}) == 42);  // a thread of this process is idle now
+  const pid_t child = test::fork_alone();
+  REQUIRE(child >= 0);
+  if (child == 0) std::_Exit(weir::run(main(), {.workers = 1}));
+  int status = 0;
+  REQUIRE(::waitpid(child, &status, 0) == child);
+  CHECK(WIFEXITED(status));
+  CHECK(WEXITSTATUS(status) == 42);
+}
+
 TEST_CASE("in a simulation an abandonable call runs at once, on the spot") {
   test::simulate([]() -> weir::task<> {
     const std::thread::id here = std::this_thread::get_id();
