@@ -71,7 +71,8 @@ class offload_pool {
   bool stopping_ = false;
 };
 
-/// In a forked child, before it has threads: what offload_abandonable() had is the parent's. In offload_abandonable.cpp.
+/// In a forked child, before it has threads: what offload_abandonable() had is the parent's. In
+/// offload_abandonable.cpp.
 void leave_abandonable_pool() noexcept;
 
 }  // namespace weir::detail
