@@ -15,7 +15,7 @@ constexpr unsigned most_threads = 64;
 
 // Never destroyed: their threads may be inside a call when the process ends.
 constinit std::atomic<offload_pool*> pool_of_process{nullptr};
-constinit offload_pool* pool_of_parent = nullptr;
+constinit offload_pool* pool_of_parent = nullptr;  // in a forked child, so that leak checkers see who has it
 
 offload_pool& abandonable_pool() {
   offload_pool* pool = pool_of_process.load(std::memory_order_acquire);
