@@ -11,8 +11,8 @@ void task_group::begin(const detail::await_context& context) noexcept {
 }
 
 std::coroutine_handle<> task_group::body_ended() noexcept {
-  if (std::exception_ptr exception = body_exception()) {
-    if (keep_failure(std::move(exception))) body_failure_kept_ = true;
+  if (const std::exception_ptr exception = body_exception()) {
+    if (keep_failure(exception)) body_failure_kept_ = true;
     group_core::cancel();
   }
   waits_ = waits::scope;
