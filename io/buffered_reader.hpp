@@ -23,7 +23,7 @@ struct buffered_reader_options {
   /// The longest line, the most before a delimiter, the most bytes in one piece: what a peer can make the reader hold.
   /// More fails with std::errc::message_size. Memory beyond `buffer` is given back by the next read that needs less.
   std::size_t bound = 1'048'576;
-  /// Lines end with "\n" or "\r\n". True: only with "\n", and a '\r' before it belongs to the line.
+  /// Lines end with "\n" or "\r\n". True: only with "\n", and a carriage return before it belongs to the line.
   bool keep_carriage_return = false;
 };
 static_assert(std::is_trivially_destructible_v<buffered_reader_options>);

@@ -12,6 +12,7 @@
 
 namespace weir {
 
+/// What list_directory() yields.
 struct directory_entry {
   std::string name;
   file_type type = file_type::unknown;  ///< of a symbolic link: symlink
@@ -45,6 +46,7 @@ struct walk_options {
 };
 static_assert(std::is_trivially_destructible_v<walk_options>);
 
+/// What a walk yields.
 struct walk_entry {
   std::string path;  ///< that of the walk, and below it
   file_type type = file_type::unknown;

@@ -39,6 +39,7 @@ struct watch_options {
 };
 static_assert(std::is_trivially_destructible_v<watch_options>);
 
+/// What watch_path() yields: one change.
 struct path_event {
   path_change change = path_change::overflow;  ///< one of them
   std::string name;  ///< in the directory, with `recursive` the path below it; empty for what is watched itself

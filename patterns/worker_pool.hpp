@@ -249,6 +249,7 @@ struct pool_group {
 template <class Signature>
 class worker_pool;
 
+/// A pool whose jobs are calls of one function; see worker_pool.
 template <class R, class... Args>
 class worker_pool<R(Args...)> : public detail::basic_worker_pool<R, Args...> {
   using base = detail::basic_worker_pool<R, Args...>;

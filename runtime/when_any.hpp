@@ -21,6 +21,7 @@ struct first_result {
   std::size_t index;  ///< in the order given, from 0
   T value;            ///< a reference when the tasks have one
 };
+/// The same of tasks without a value.
 template <>
 struct first_result<void> {
   std::size_t index;

@@ -111,6 +111,7 @@ class shared_mutex_guard {
 
 }  // namespace detail
 
+/// Holds a shared_mutex together with other readers until it ends.
 class [[nodiscard]] read_guard final : public detail::shared_mutex_guard<read_guard> {
  public:
   read_guard() = default;
@@ -125,6 +126,7 @@ class [[nodiscard]] read_guard final : public detail::shared_mutex_guard<read_gu
   static void release(shared_mutex& held) noexcept;
 };
 
+/// Holds a shared_mutex alone until it ends.
 class [[nodiscard]] write_guard final : public detail::shared_mutex_guard<write_guard> {
  public:
   write_guard() = default;
