@@ -47,9 +47,9 @@ exploration explore_seeds(std::uint64_t seeds, weir::simulation_options options,
 ///     weir::explore(10'000, [] { return clients_and_server(); }, {.network = {.partial = 0.1, .reset = 0.01}});
 ///
 /// The first seed that fails (with an exception, `deadlock` among them) is written to stderr, and rethrown as
-/// exploration_failure. To go through that run again: set `WEIR_SEED=<seed>` in the environment, and only that seed runs;
-/// or make a simulation with it. Seeds begin with options.seed. What ends the program instead of throwing, such as a
-/// failed assertion of the library, names the seed as well.
+/// exploration_failure. To go through that run again: set `WEIR_SEED=<seed>` in the environment, and only that seed
+/// runs; or make a simulation with it. Seeds begin with options.seed. What ends the program instead of throwing, such
+/// as a failed assertion of the library, names the seed as well.
 ///
 /// `program` is called on the calling thread, outside of the simulation; what it captures must outlive its task.
 template <class F>

@@ -26,8 +26,8 @@ utc_time utc_now();
 /// are restricted, a date is meant that fits one of them. "@hourly", "@daily" ("@midnight"), "@weekly", "@monthly" and
 /// "@yearly" ("@annually") are what crontab means by them.
 ///
-/// Source: POSIX.1-2017, crontab; steps, names and `@words` as in P. Vixie's cron, crontab(5). UTC has no hour that comes
-/// twice, and none that is left out.
+/// Source: POSIX.1-2017, crontab; steps, names and `@words` as in P. Vixie's cron, crontab(5). UTC has no hour that
+/// comes twice, and none that is left out.
 class cron_expression {
  public:
   /// Throws std::invalid_argument with a sentence that names the field, also for dates that never come ("0 0 31 2 *").
