@@ -368,6 +368,12 @@ auto spawn_call(group_core& group, unsigned worker, F&& callable, Args&&... args
 /// The group of the runtime whose task runs on this thread.
 group_core& root_group();
 
+template <class What>
+void refuse_spawn() noexcept {
+  static_assert(!leaf_operation<What>, "a leaf such as sleep_for is no task: spawn a function that awaits it");
+  static_assert(leaf_operation<What>, "a task is given away: spawn(std::move(it)), or spawn(the call)");
+}
+
 /// Throws std::out_of_range with a sentence unless `runtime` has a worker with this index.
 void require_worker(const runtime_core& runtime, unsigned index);
 
@@ -409,7 +415,14 @@ auto spawn_on(unsigned worker, F&& callable, Args&&... args) {
   return detail::spawn_call(root, worker, std::forward<F>(callable), std::forward<Args>(args)...);
 }
 
+/// Refused, with a sentence: a leaf has no frame, and a task that has a name has to be given away.
 template <detail::leaf_operation Op>
-void spawn(Op&&) = delete;  // a leaf is no task: spawn a lambda that awaits it
+void spawn(Op&&) {
+  detail::refuse_spawn<Op>();
+}
+template <class T>
+void spawn(task<T>&) {
+  detail::refuse_spawn<task<T>&>();
+}
 
 }  // namespace weir

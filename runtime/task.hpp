@@ -42,7 +42,10 @@ class awaiting_promise : public promise_base {
     return operation_awaiter<Op>(op, *this);
   }
   template <operation Op>
-  void await_transform(Op& op) = delete;  // an operation is awaited once: co_await std::move(op), or the call itself
+  std::suspend_never await_transform(Op&) noexcept {
+    static_assert(!operation<Op>, "an operation is awaited once, and given away: co_await std::move(it), or the call");
+    return {};
+  }
 
   template <class Awaitable>
     requires(!operation<Awaitable>)
@@ -154,7 +157,7 @@ class task_promise<void> final : public awaiting_promise {
 /// Lifetimes: parameters by value live in the frame, references must outlive the task. A coroutine lambda's captures
 /// live in the lambda: keep it alive, or hand it to spawn(fn, args...) which does.
 template <class T = void>
-class [[nodiscard]] task : public detail::operation_base {
+class [[nodiscard("a task runs when it is awaited: co_await it, or spawn it")]] task : public detail::operation_base {
  public:
   using value_type = T;
   using promise_type = detail::task_promise<T>;

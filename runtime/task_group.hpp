@@ -74,8 +74,15 @@ class task_group : private detail::group_core, private detail::boundary {
     WEIR_DETAIL_REQUIRE_NAMED(F);
     return detail::spawn_call(*this, detail::any_worker, std::forward<F>(callable), std::forward<Args>(args)...);
   }
+  /// Refused, with a sentence: a leaf has no frame, and a task that has a name has to be given away.
   template <detail::leaf_operation Op>
-  void spawn(Op&&) = delete;  // a leaf is no task: spawn a lambda that awaits it
+  void spawn(Op&&) {
+    detail::refuse_spawn<Op>();
+  }
+  template <class T>
+  void spawn(task<T>&) {
+    detail::refuse_spawn<task<T>&>();
+  }
 
   /// Stops the body and all children; the scope then throws `cancelled` if the body was stopped. Any thread.
   void cancel() noexcept { group_core::cancel(); }

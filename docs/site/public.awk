@@ -24,7 +24,7 @@ END {
       line[i] ~ /^struct [a-z_]+_(stats|counters) \{/ ? "/** What has been counted so far. */ " : ""
     # Doxygen does not know what to make of these.
     sub(/^  friend [a-z: ]*shared_mutex.*;$/, "", line[i])
-    sub(/^class \[\[nodiscard\]\]/, "class", line[i])
+    sub(/^class \[\[nodiscard[^\]]*\]\]/, "class", line[i])
     sub(/explicit\(false\) /, "", line[i])
     print keep[i] ? said line[i] : ""
   }

@@ -1,4 +1,4 @@
-// expect: deleted
+// expect: an operation is awaited once, and given away
 // The same for operations.
 #include <weir/runtime/sleep.hpp>
 #include <weir/runtime/task.hpp>

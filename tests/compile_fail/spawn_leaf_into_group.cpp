@@ -1,4 +1,4 @@
-// expect: deleted
+// expect: a leaf such as sleep_for is no task
 #include <weir/runtime/sleep.hpp>
 #include <weir/runtime/task_group.hpp>
 

@@ -1,4 +1,4 @@
-// expect: no matching
+// expect: a task is given away
 // A task is given away.
 #include <weir/runtime/spawn.hpp>
 
