@@ -39,8 +39,8 @@ def on_page_markdown(markdown, page, **_):
     markdown = markdown.replace("](../examples/README.md)", "](examples.md)")
     # GitHub's Markdown begins a list in the middle of a paragraph, this one does not.
     markdown = re.sub(r"^(?![-\s|>#]|\d+\. )(.+)\n(?=(?:- |\d+\. )\S)", r"\1\n\n", markdown, flags=re.M)
-    # Only the tests look at what stands behind "cpp".
-    return re.sub(r"^```cpp .*$", "```cpp", markdown, flags=re.M)
+    # Only the tests look at what stands behind the language.
+    return re.sub(r"^```(\w+) .*$", r"```\1", markdown, flags=re.M)
 
 
 def on_page_content(content, **_):
