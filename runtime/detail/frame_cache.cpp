@@ -13,50 +13,74 @@
 namespace weir::detail {
 
 frame_cache::~frame_cache() {
-  for (size_class& c : classes_) {
-    while (c.free) {
-      block* next = c.free->next;
-      ::operator delete(c.free);
-      c.free = next;
-    }
+  for (std::size_t index = 0; index != classes; ++index) {
+    size_class& c = classes_[index];
+    if (c.free) shrink(c, index, 0);
+    record_heap::give_back_fresh(c.fresh, c.fresh_end);
   }
 }
 
-void* frame_cache::allocate(std::size_t size) {
-  const std::size_t whole = rounded(size);
-  if (WEIR_DETAIL_ASAN || whole > largest) return ::operator new(whole);
-  size_class& c = classes_[whole / 16];
-  if (!c.free) return ::operator new(whole);
-  block* taken = c.free;
-  c.free = taken->next;
-  c.bytes -= whole;
+void* frame_cache::allocate_large(std::size_t size) { return ::operator new(size); }
+void frame_cache::release_large(void* memory) noexcept { ::operator delete(memory); }
+
+void* frame_cache::refill(size_class& c, std::size_t index) {
+  const std::size_t whole = whole_of(index);
+  if (!in_heap(index)) return ::operator new(whole);
+  if (c.fresh == c.fresh_end) {
+    const record_heap::supply more = record_heap::take(whole);
+    c.fresh = more.fresh;
+    c.fresh_end = more.fresh_end;
+    if (more.free) {
+      c.free = more.free->next;
+      c.bytes = (more.count - 1) * whole;
+      return more.free;
+    }
+  }
+  void* const taken = c.fresh;
+  c.fresh += whole;
   return taken;
 }
 
-void frame_cache::release(void* memory, std::size_t size) noexcept {
-  const std::size_t whole = rounded(size);
-  if (!WEIR_DETAIL_ASAN && whole <= largest) {
-    size_class& c = classes_[whole / 16];
-    if (c.bytes < keep) {
-      c.free = ::new (memory) block{c.free};
-      c.bytes += whole;
-      return;
-    }
+void frame_cache::shrink(size_class& c, std::size_t index, std::size_t bytes) noexcept {
+  const std::size_t whole = whole_of(index);
+  const std::size_t surplus = (c.bytes - bytes) / whole;
+  c.bytes -= surplus * whole;
+  if (in_heap(index)) {
+    c.free = record_heap::give_back(c.free, surplus);
+    return;
   }
-  ::operator delete(memory);
+  for (std::size_t i = 0; i != surplus; ++i) {
+    block* const next = c.free->next;
+    ::operator delete(c.free);
+    c.free = next;
+  }
 }
 
 // What is made outside of a worker is rounded up like the rest, because a worker may recycle it.
+void* frame_cache::allocate_outside(std::size_t size) {
+  const std::size_t index = index_of(size);
+  if (WEIR_DETAIL_ASAN || index >= classes) return allocate_large(size);
+  return in_heap(index) ? record_heap::allocate(whole_of(index)) : ::operator new(whole_of(index));
+}
+
+void frame_cache::release_outside(void* memory, std::size_t size) noexcept {
+  if (WEIR_DETAIL_ASAN || !in_heap(index_of(size))) {
+    release_large(memory);
+  } else {
+    record_heap::release(memory);
+  }
+}
+
 void* allocate_record(std::size_t size) {
   if (worker* here = this_worker) return here->frames().allocate(size);
-  return ::operator new(frame_cache::rounded(size));
+  return frame_cache::allocate_outside(size);
 }
 
 void release_record(void* record, std::size_t size) noexcept {
   if (worker* here = this_worker) {
     here->frames().release(record, size);
   } else {
-    ::operator delete(record);
+    frame_cache::release_outside(record, size);
   }
 }
 
