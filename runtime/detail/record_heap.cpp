@@ -71,42 +71,40 @@ heap_state& state() noexcept {
 /// Beyond this many regions a process has so many tasks that it is better off with huge pages.
 constexpr std::size_t small_paged_regions = 4;
 
-/// Aligned to its size; null without memory.
-std::byte* map_region() noexcept {
+/// Aligned to its size, with its beginning touched; null without memory. Without the lock: what the kernel clears here,
+/// others need not wait for.
+std::byte* map_region(bool huge_pages) noexcept {
+  static const int watched = record_heap::watch_forks();
+  if (watched != 0) return nullptr;
   void* const mapped =
       mmap(nullptr, 2 * region_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (mapped == MAP_FAILED) return nullptr;
   auto* const begin = static_cast<std::byte*>(mapped);
   auto* const aligned = at<std::byte>(begin + region_size - 1, region_size);
   if (aligned != begin) munmap(begin, static_cast<std::size_t>(aligned - begin));
-  const std::size_t behind = static_cast<std::size_t>(begin + 2 * region_size - (aligned + region_size));
+  const auto behind = static_cast<std::size_t>(begin + 2 * region_size - (aligned + region_size));
   if (behind != 0) munmap(aligned + region_size, behind);
+  if (huge_pages) madvise(aligned, region_size, MADV_HUGEPAGE);
+  ::new (aligned + region_at) region;
   return aligned;
 }
 
-region* add_region(heap_state& heap) noexcept {
-  static const int watched = record_heap::watch_forks();
-  std::byte* const memory = watched == 0 ? map_region() : nullptr;
-  if (!memory) return nullptr;
-  if (++heap.counted.regions > small_paged_regions) madvise(memory, region_size, MADV_HUGEPAGE);
-  region* const added = ::new (memory + region_at) region;
-  ++heap.whole_regions;
-  heap.with_slabs.push_front(*added);
-  return added;
+void unmap(intrusive_list<region>& surplus) noexcept {
+  while (!surplus.empty()) munmap(at<std::byte>(&surplus.pop_front(), region_size), region_size);
 }
 
-slab* add_slab(heap_state& heap, std::size_t size) noexcept {
-  region* const from = heap.with_slabs.empty() ? add_region(heap) : &heap.with_slabs.front();
-  if (!from) return nullptr;
-  if (from->free_slabs == whole_region) --heap.whole_regions;
-  const int index = std::countr_zero(from->free_slabs);
-  from->free_slabs &= from->free_slabs - 1;
-  if (from->free_slabs == 0) from->unlink();
-  return ::new (at<std::byte>(from, region_size) + static_cast<std::size_t>(index) * slab_size)
+slab& add_slab(heap_state& heap, std::size_t size) noexcept {
+  region& from = heap.with_slabs.front();
+  if (from.free_slabs == whole_region) --heap.whole_regions;
+  const int index = std::countr_zero(from.free_slabs);
+  from.free_slabs &= from.free_slabs - 1;
+  if (from.free_slabs == 0) from.unlink();
+  return *::new (at<std::byte>(&from, region_size) + static_cast<std::size_t>(index) * slab_size)
       slab(static_cast<std::uint32_t>(size));
 }
 
-void drop_slab(heap_state& heap, slab& empty) noexcept {
+/// What is not needed any more of the heap's regions goes to `surplus`.
+void drop_slab(heap_state& heap, slab& empty, intrusive_list<region>& surplus) noexcept {
   region& home = region_of(&empty);
   std::byte* const memory = at<std::byte>(&home, region_size);
   const auto index = static_cast<std::size_t>(reinterpret_cast<std::byte*>(&empty) - memory) / slab_size;
@@ -120,72 +118,81 @@ void drop_slab(heap_state& heap, slab& empty) noexcept {
   ++heap.whole_regions;
   // Some stay, for the next burst.
   while (heap.whole_regions > 1 + (heap.counted.regions - heap.whole_regions) / 4) {
-    region& surplus = heap.with_slabs.back();
-    surplus.unlink();
+    region& last = heap.with_slabs.back();
+    last.unlink();
+    surplus.push_back(last);
     --heap.whole_regions;
     --heap.counted.regions;
-    munmap(at<std::byte>(&surplus, region_size), region_size);
   }
 }
 
-/// A slab with a block of this size, in the list; null without memory.
-slab* find_slab(heap_state& heap, std::size_t size) noexcept {
+/// A slab with a block of this size, in the list. Under the lock, which it gives back while it asks the kernel. Throws
+/// std::bad_alloc.
+slab& find_slab(heap_state& heap, std::size_t size, std::unique_lock<spin_lock>& guard) {
   intrusive_list<slab>& list = heap.with_blocks[size / record_heap::step];
-  if (!list.empty()) return &list.front();
-  slab* const added = add_slab(heap, size);
-  if (added) list.push_front(*added);
+  if (!list.empty()) return list.front();
+  if (heap.with_slabs.empty()) {
+    const bool huge_pages = heap.counted.regions >= small_paged_regions;
+    guard.unlock();
+    std::byte* const memory = map_region(huge_pages);
+    if (!memory) throw std::bad_alloc();
+    guard.lock();
+    ++heap.counted.regions;
+    ++heap.whole_regions;
+    heap.with_slabs.push_front(*at<region>(memory, region_size, region_at));
+  }
+  slab& added = add_slab(heap, size);
+  list.push_front(added);
   return added;
 }
 
 /// `count` blocks have come back to `home`.
-void settle(heap_state& heap, slab& home, std::uint32_t count) noexcept {
+void settle(heap_state& heap, slab& home, std::uint32_t count, intrusive_list<region>& surplus) noexcept {
   intrusive_list<slab>& list = heap.with_blocks[home.size / record_heap::step];
   heap.counted.blocks_out -= count;
   if (home.out == home.capacity()) list.push_front(home);
   home.out -= count;
   if (home.out != 0) return;
   home.unlink();
-  drop_slab(heap, home);
+  drop_slab(heap, home, surplus);
 }
 
 }  // namespace
 
 void* record_heap::allocate(std::size_t size) {
-  const std::lock_guard guard(heap_lock);
+  std::unique_lock guard(heap_lock);
   heap_state& heap = state();
   ++heap.counted.visits;
-  slab* const from = find_slab(heap, size);
-  if (!from) throw std::bad_alloc();
-  void* taken = from->free;
-  if (from->free) {
-    from->free = from->free->next;
+  slab& from = find_slab(heap, size, guard);
+  void* taken = from.free;
+  if (from.free) {
+    from.free = from.free->next;
   } else {
-    taken = from->fresh;
-    from->fresh += size;
+    taken = from.fresh;
+    from.fresh += size;
   }
   ++heap.counted.blocks_out;
-  if (++from->out == from->capacity()) from->unlink();
+  if (++from.out == from.capacity()) from.unlink();
   return taken;
 }
 
 void record_heap::release(void* memory) noexcept { give_back(::new (memory) block{nullptr}, 1); }
 
 record_heap::supply record_heap::take(std::size_t size) {
-  const std::lock_guard guard(heap_lock);
+  std::unique_lock guard(heap_lock);
   heap_state& heap = state();
   ++heap.counted.visits;
-  slab* const from = find_slab(heap, size);
-  if (!from) throw std::bad_alloc();
-  const std::uint32_t count = from->capacity() - from->out;
-  const supply taken{.free = from->free,
-                     .fresh = from->fresh,
-                     .fresh_end = from->end(),
-                     .count = count - static_cast<std::size_t>(from->end() - from->fresh) / size};
+  slab& from = find_slab(heap, size, guard);
+  const std::uint32_t count = from.capacity() - from.out;
+  const supply taken{.free = from.free,
+                     .fresh = from.fresh,
+                     .fresh_end = from.end(),
+                     .count = count - static_cast<std::size_t>(from.end() - from.fresh) / size};
   heap.counted.blocks_out += count;
-  from->free = nullptr;
-  from->fresh = from->end();
-  from->out = from->capacity();
-  from->unlink();
+  from.free = nullptr;
+  from.fresh = from.end();
+  from.out = from.capacity();
+  from.unlink();
   return taken;
 }
 
@@ -197,6 +204,7 @@ record_heap::block* record_heap::give_back(block* list, std::size_t count) noexc
     std::uint32_t count;
   };
   std::array<chain, 16> chains;
+  intrusive_list<region> surplus;
   while (list && count != 0) {
     std::size_t found = 0;
     for (; list && count != 0 && found != chains.size(); ++found) {
@@ -216,20 +224,25 @@ record_heap::block* record_heap::give_back(block* list, std::size_t count) noexc
       slab& home = slab_of(chains[i].first);
       chains[i].last->next = home.free;
       home.free = chains[i].first;
-      settle(heap, home, chains[i].count);
+      settle(heap, home, chains[i].count, surplus);
     }
   }
+  unmap(surplus);
   return list;
 }
 
 void record_heap::give_back_fresh(std::byte* begin, std::byte* end) noexcept {
   if (begin == end) return;
-  const std::lock_guard guard(heap_lock);
-  heap_state& heap = state();
-  ++heap.counted.visits;
-  slab& home = slab_of(begin);
-  home.fresh = begin;
-  settle(heap, home, static_cast<std::uint32_t>(static_cast<std::size_t>(end - begin) / home.size));
+  intrusive_list<region> surplus;
+  {
+    const std::lock_guard guard(heap_lock);
+    heap_state& heap = state();
+    ++heap.counted.visits;
+    slab& home = slab_of(begin);
+    home.fresh = begin;
+    settle(heap, home, static_cast<std::uint32_t>(static_cast<std::size_t>(end - begin) / home.size), surplus);
+  }
+  unmap(surplus);
 }
 
 record_heap::figures record_heap::counted() noexcept {
