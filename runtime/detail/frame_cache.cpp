@@ -13,27 +13,26 @@
 namespace weir::detail {
 
 frame_cache::~frame_cache() {
-  for (std::size_t index = 0; index != classes; ++index) {
+  for (std::size_t index = 1; index != heap_classes; ++index) {
     size_class& c = classes_[index];
-    if (c.free) shrink(c, index, 0);
+    shrink(c, index * step, 0);
     record_heap::give_back_fresh(c.fresh, c.fresh_end);
+  }
+  for (std::size_t index = heap_classes; index != classes; ++index) {
+    size_class& c = classes_[index];
+    while (void* const memory = take(c, 0)) ::operator delete(memory);
   }
 }
 
-void* frame_cache::allocate_large(std::size_t size) { return ::operator new(size); }
-void frame_cache::release_large(void* memory) noexcept { ::operator delete(memory); }
-
-void* frame_cache::refill(size_class& c, std::size_t index) {
-  const std::size_t whole = whole_of(index);
-  if (!in_heap(index)) return ::operator new(whole);
+void* frame_cache::refill(size_class& c, std::size_t whole) {
   if (c.fresh == c.fresh_end) {
     const record_heap::supply more = record_heap::take(whole);
     c.fresh = more.fresh;
     c.fresh_end = more.fresh_end;
     if (more.free) {
-      c.free = more.free->next;
-      c.bytes = (more.count - 1) * whole;
-      return more.free;
+      c.free = more.free;
+      c.bytes = more.count * whole;
+      return take(c, whole);
     }
   }
   void* const taken = c.fresh;
@@ -41,33 +40,40 @@ void* frame_cache::refill(size_class& c, std::size_t index) {
   return taken;
 }
 
-void frame_cache::shrink(size_class& c, std::size_t index, std::size_t bytes) noexcept {
-  const std::size_t whole = whole_of(index);
+void frame_cache::shrink(size_class& c, std::size_t whole, std::size_t bytes) noexcept {
   const std::size_t surplus = (c.bytes - bytes) / whole;
   c.bytes -= surplus * whole;
-  if (in_heap(index)) {
-    c.free = record_heap::give_back(c.free, surplus);
-    return;
+  c.free = record_heap::give_back(c.free, surplus);
+}
+
+void* frame_cache::allocate_larger(std::size_t size) {
+  if (WEIR_DETAIL_ASAN || size > largest) return ::operator new(size);
+  void* const taken = take(classes_[chunk_index(size)], chunk(size));
+  return taken ? taken : ::operator new(chunk(size));
+}
+
+void frame_cache::release_larger(void* memory, std::size_t size) noexcept {
+  if (!WEIR_DETAIL_ASAN && size <= largest) {
+    size_class& c = classes_[chunk_index(size)];
+    if (c.bytes < keep) {
+      put(c, memory, chunk(size));
+      return;
+    }
   }
-  for (std::size_t i = 0; i != surplus; ++i) {
-    block* const next = c.free->next;
-    ::operator delete(c.free);
-    c.free = next;
-  }
+  ::operator delete(memory);
 }
 
 // What is made outside of a worker is rounded up like the rest, because a worker may recycle it.
 void* frame_cache::allocate_outside(std::size_t size) {
-  const std::size_t index = index_of(size);
-  if (WEIR_DETAIL_ASAN || index >= classes) return allocate_large(size);
-  return in_heap(index) ? record_heap::allocate(whole_of(index)) : ::operator new(whole_of(index));
+  if (WEIR_DETAIL_ASAN || size > largest) return ::operator new(size);
+  return size <= record_heap::largest ? record_heap::allocate(heap_index(size) * step) : ::operator new(chunk(size));
 }
 
 void frame_cache::release_outside(void* memory, std::size_t size) noexcept {
-  if (WEIR_DETAIL_ASAN || !in_heap(index_of(size))) {
-    release_large(memory);
-  } else {
+  if (!WEIR_DETAIL_ASAN && size <= record_heap::largest) {
     record_heap::release(memory);
+  } else {
+    ::operator delete(memory);
   }
 }
 

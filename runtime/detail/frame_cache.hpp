@@ -11,9 +11,9 @@
 namespace weir::detail {
 
 /// Recycled memory for coroutine frames and records, one per worker, for its thread only. Blocks are sorted by size in
-/// steps of 16 bytes; each class keeps at most `keep` bytes. Beyond that half of them go back to where the next ones
-/// come from: the record heap, and for larger blocks the allocator. A block may be given back to another worker's cache
-/// than it came from. Off under AddressSanitizer, which must see every free.
+/// steps of 16 bytes; each class keeps at most `keep` bytes. What is beyond goes back to where the next ones come from:
+/// the record heap, half of the class at a time, and for larger blocks the allocator. A block may be given back to
+/// another worker's cache than it came from. Off under AddressSanitizer, which must see every free.
 class frame_cache {
  public:
   frame_cache() = default;
@@ -22,23 +22,20 @@ class frame_cache {
   ~frame_cache();
 
   void* allocate(std::size_t size) {
-    const std::size_t index = index_of(size);
-    if (WEIR_DETAIL_ASAN || index >= classes) return allocate_large(size);
-    size_class& c = classes_[index];
-    if (block* const taken = c.free) {
-      c.free = taken->next;
-      c.bytes -= whole_of(index);
-      return taken;
+    if (!WEIR_DETAIL_ASAN && size <= record_heap::largest) {
+      size_class& c = classes_[heap_index(size)];
+      if (void* const taken = take(c, heap_index(size) * step)) return taken;
+      return refill(c, heap_index(size) * step);
     }
-    return refill(c, index);
+    return allocate_larger(size);
   }
   void release(void* memory, std::size_t size) noexcept {
-    const std::size_t index = index_of(size);
-    if (WEIR_DETAIL_ASAN || index >= classes) return release_large(memory);
-    size_class& c = classes_[index];
-    c.free = ::new (memory) block{c.free};
-    c.bytes += whole_of(index);
-    if (c.bytes > keep) shrink(c, index, keep / 2);
+    if (!WEIR_DETAIL_ASAN && size <= record_heap::largest) {
+      size_class& c = classes_[heap_index(size)];
+      if (!put(c, memory, heap_index(size) * step)) shrink(c, heap_index(size) * step, keep / 2);
+    } else {
+      release_larger(memory, size);
+    }
   }
 
   /// For threads without a cache.
@@ -51,16 +48,13 @@ class frame_cache {
   static constexpr std::size_t keep = std::size_t{256} << 10;
   static constexpr std::size_t step = record_heap::step;
   static constexpr std::size_t heap_classes = record_heap::largest / step + 1;  // the first is of no size
-  static constexpr std::size_t classes = heap_classes + (largest - record_heap::largest) / step;
+  static constexpr std::size_t classes = heap_classes + (largest - record_heap::largest) / step + 1;
 
-  static constexpr bool in_heap(std::size_t index) noexcept { return index < heap_classes; }
-  static constexpr std::size_t index_of(std::size_t size) noexcept {
-    return size <= record_heap::largest ? (size + step - 1) / step : (size + step / 2 - 1) / step + 1;
-  }
-  /// What is asked for. Of the allocator blocks that fill glibc's chunks, which are multiples of 16 with 8 for its own
-  /// use.
-  static constexpr std::size_t whole_of(std::size_t index) noexcept {
-    return in_heap(index) ? index * step : (index - 1) * step + step / 2;
+  static constexpr std::size_t heap_index(std::size_t size) noexcept { return (size + step - 1) / step; }
+  // What is asked of the allocator fills glibc's chunks, which are multiples of 16 with 8 for its own use.
+  static constexpr std::size_t chunk(std::size_t size) noexcept { return (size + 7) / 16 * 16 + 8; }
+  static constexpr std::size_t chunk_index(std::size_t size) noexcept {
+    return heap_classes + (chunk(size) - record_heap::largest) / step;
   }
 
   struct size_class {
@@ -71,10 +65,25 @@ class frame_cache {
     std::byte* fresh_end = nullptr;
   };
 
-  static void* allocate_large(std::size_t size);
-  static void release_large(void* memory) noexcept;
-  void* refill(size_class& c, std::size_t index);
-  static void shrink(size_class& c, std::size_t index, std::size_t bytes) noexcept;
+  /// From the list of blocks of `whole` bytes; null when that is empty.
+  static void* take(size_class& c, std::size_t whole) noexcept {
+    block* const taken = c.free;
+    if (!taken) return nullptr;
+    c.free = taken->next;
+    c.bytes -= whole;
+    return taken;
+  }
+  /// False: that is more than the class keeps.
+  static bool put(size_class& c, void* memory, std::size_t whole) noexcept {
+    c.free = ::new (memory) block{c.free};
+    c.bytes += whole;
+    return c.bytes <= keep;
+  }
+
+  static void* refill(size_class& c, std::size_t whole);
+  static void shrink(size_class& c, std::size_t whole, std::size_t bytes) noexcept;
+  void* allocate_larger(std::size_t size);
+  void release_larger(void* memory, std::size_t size) noexcept;
 
   std::array<size_class, classes> classes_{};
 };
