@@ -243,7 +243,13 @@ class Printer:
             self.inside(inner)
         elif self.strand is not None:
             self.elsewhere("is running, or waits for its children:")
-        head = member(group, "children_")["head_"]
+        self.children(member(group, "own_"))
+        parts = member(group, "parts_")
+        for index in range(int(parts["_M_extent"]["_M_extent_value"])):
+            self.children((parts["_M_ptr"] + index)["list"])
+
+    def children(self, in_list):
+        head = in_list["children"]["head_"]
         hook = head["next"]
         while int(hook) != int(head.address):
             self.child(derived_of(hook, "list_hook", "strand"))

@@ -6,6 +6,7 @@
 
 #include "offload_pool.hpp"
 #include "reactor.hpp"
+#include "record_heap.hpp"
 #include "worker.hpp"
 
 namespace weir::detail {
@@ -39,7 +40,8 @@ void in_child() noexcept {
 void watch_forks() {
   static const int failed = [] {
     in_place_of_ours = new parents_reactor;
-    return pthread_atfork(nullptr, nullptr, in_child);
+    const int heap = record_heap::watch_forks();
+    return heap != 0 ? heap : pthread_atfork(nullptr, nullptr, in_child);
   }();
   if (failed != 0) throw std::system_error(failed, std::generic_category(), "pthread_atfork");
 }

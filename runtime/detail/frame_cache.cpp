@@ -13,33 +13,50 @@
 namespace weir::detail {
 
 frame_cache::~frame_cache() {
-  for (size_class& c : classes_) {
-    while (c.free) {
-      block* next = c.free->next;
-      ::operator delete(c.free);
-      c.free = next;
-    }
+  for (std::size_t index = 1; index != heap_classes; ++index) {
+    size_class& c = classes_[index];
+    shrink(c, index * step, 0);
+    record_heap::give_back_fresh(c.fresh, c.fresh_end);
+  }
+  for (std::size_t index = heap_classes; index != classes; ++index) {
+    size_class& c = classes_[index];
+    while (void* const memory = take(c, 0)) ::operator delete(memory);
   }
 }
 
-void* frame_cache::allocate(std::size_t size) {
-  const std::size_t whole = rounded(size);
-  if (WEIR_DETAIL_ASAN || whole > largest) return ::operator new(whole);
-  size_class& c = classes_[whole / 16];
-  if (!c.free) return ::operator new(whole);
-  block* taken = c.free;
-  c.free = taken->next;
-  c.bytes -= whole;
+void* frame_cache::refill(size_class& c, std::size_t whole) {
+  if (c.fresh == c.fresh_end) {
+    const record_heap::supply more = record_heap::take(whole);
+    c.fresh = more.fresh;
+    c.fresh_end = more.fresh_end;
+    if (more.free) {
+      c.free = more.free;
+      c.bytes = more.count * whole;
+      return take(c, whole);
+    }
+  }
+  void* const taken = c.fresh;
+  c.fresh += whole;
   return taken;
 }
 
-void frame_cache::release(void* memory, std::size_t size) noexcept {
-  const std::size_t whole = rounded(size);
-  if (!WEIR_DETAIL_ASAN && whole <= largest) {
-    size_class& c = classes_[whole / 16];
+void frame_cache::shrink(size_class& c, std::size_t whole, std::size_t bytes) noexcept {
+  const std::size_t surplus = (c.bytes - bytes) / whole;
+  c.bytes -= surplus * whole;
+  c.free = record_heap::give_back(c.free, surplus);
+}
+
+void* frame_cache::allocate_larger(std::size_t size) {
+  if (WEIR_DETAIL_ASAN || size > largest) return ::operator new(size);
+  void* const taken = take(classes_[chunk_index(size)], chunk(size));
+  return taken ? taken : ::operator new(chunk(size));
+}
+
+void frame_cache::release_larger(void* memory, std::size_t size) noexcept {
+  if (!WEIR_DETAIL_ASAN && size <= largest) {
+    size_class& c = classes_[chunk_index(size)];
     if (c.bytes < keep) {
-      c.free = ::new (memory) block{c.free};
-      c.bytes += whole;
+      put(c, memory, chunk(size));
       return;
     }
   }
@@ -47,16 +64,29 @@ void frame_cache::release(void* memory, std::size_t size) noexcept {
 }
 
 // What is made outside of a worker is rounded up like the rest, because a worker may recycle it.
+void* frame_cache::allocate_outside(std::size_t size) {
+  if (WEIR_DETAIL_ASAN || size > largest) return ::operator new(size);
+  return size <= record_heap::largest ? record_heap::allocate(heap_index(size) * step) : ::operator new(chunk(size));
+}
+
+void frame_cache::release_outside(void* memory, std::size_t size) noexcept {
+  if (!WEIR_DETAIL_ASAN && size <= record_heap::largest) {
+    record_heap::release(memory);
+  } else {
+    ::operator delete(memory);
+  }
+}
+
 void* allocate_record(std::size_t size) {
   if (worker* here = this_worker) return here->frames().allocate(size);
-  return ::operator new(frame_cache::rounded(size));
+  return frame_cache::allocate_outside(size);
 }
 
 void release_record(void* record, std::size_t size) noexcept {
   if (worker* here = this_worker) {
     here->frames().release(record, size);
   } else {
-    ::operator delete(record);
+    frame_cache::release_outside(record, size);
   }
 }
 

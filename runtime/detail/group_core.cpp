@@ -9,26 +9,33 @@ namespace weir::detail {
 
 // ---- how children come in: before those who call it, to be inlined
 
+namespace {
+
+void count_in(child_list& in, strand& child) noexcept {
+  in.children.push_back(child);
+  in.live.store(in.live.load(std::memory_order_relaxed) + 1, std::memory_order_release);
+}
+
+/// Returns how many are left.
+std::size_t count_out(child_list& in) noexcept {
+  const std::size_t left = in.live.load(std::memory_order_relaxed) - 1;
+  in.live.store(left, std::memory_order_release);
+  return left;
+}
+
+}  // namespace
+
 [[gnu::always_inline]] inline void group_core::adopt(strand& child) noexcept {
   if (shared_ || state_.requested()) {
     adopt_with_care(child);
-    return;
+  } else {
+    count_in(own_, child);
   }
-  count_in(child);
-}
-
-inline void group_core::count_in(strand& child) noexcept {
-  children_.push_back(child);
-  live_.store(live_.load(std::memory_order_relaxed) + 1, std::memory_order_release);
-}
-
-inline void group_core::count_out() noexcept {
-  live_.store(live_.load(std::memory_order_relaxed) - 1, std::memory_order_release);
 }
 
 void group_core::adopt_with_care(strand& child) noexcept {
-  optional_guard guard(lock_, shared_);
-  count_in(child);
+  optional_guard guard(child.in_->lock, shared_);
+  count_in(*child.in_, child);
   if (!state_.requested()) return;
   // tell_children may have gone past already, or may find it still: told_ decides under the lock.
   if (child.told_) return;
@@ -40,13 +47,13 @@ void group_core::adopt_with_care(strand& child) noexcept {
 // ---- strand
 
 std::coroutine_handle<> strand::child_finished() noexcept {
-  group_core& group = *group_;
+  child_list& in = *in_;
   const std::exception_ptr* const exception = harvest();
   if (env_.locals) drop_locals();
   worker& here = *this_worker;
   here.counted.ended.add();
   if (here.hooks()) here.tell_ended(*this, exception ? task_end::threw : task_end::returned);
-  promise_base* const waiting = group.remove(*this, exception, false);
+  promise_base* const waiting = in.group.remove(*this, in, exception, false);
   if (!waiting) return std::noop_coroutine();
   if (here.hooks()) here.tell_continued(*waiting);
   return waiting->handle();
@@ -55,20 +62,20 @@ std::coroutine_handle<> strand::child_finished() noexcept {
 void strand::drop_locals() noexcept { local_value::release(std::exchange(env_.locals, nullptr)); }
 
 boundary::verdict strand::stopped() noexcept {
-  group_core& group = *group_;
+  child_list& in = *in_;
   harvest_stopped();
   if (env_.locals) drop_locals();
   worker& here = *this_worker;
   here.counted.stopped.add();
   if (here.hooks()) here.tell_ended(*this, task_end::stopped);
-  if (promise_base* waiting = group.remove(*this, nullptr, true)) schedule_next(*waiting);
+  if (promise_base* waiting = in.group.remove(*this, in, nullptr, true)) schedule_next(*waiting);
   return verdict::pending;
 }
 
 void strand::deliver() noexcept {
   const std::uint8_t what = outside_.fetch_and(request, std::memory_order_acq_rel);
   if ((what & arrival) != 0) {
-    group_core& group = *group_;
+    group_core& group = in_->group;
     group.adopt(*this);
     group.arriving_.fetch_sub(1, std::memory_order_acq_rel);
     schedule_arrived(root());
@@ -94,8 +101,12 @@ void group_core::visit(wait_visitor& visitor) const {
     visitor.body_elsewhere();
   }
   // No task runs, but threads outside of the runtime may spawn.
-  const optional_guard guard(lock_, shared_);
-  for (const strand* child = children_.first(); child; child = children_.after(*child)) visitor.child(*child);
+  const auto show = [&](const child_list& in) {
+    const optional_guard guard(in.lock, shared_);
+    for (const strand* child = in.children.first(); child; child = in.children.after(*child)) visitor.child(*child);
+  };
+  show(own_);
+  for (const part& each : parts_) show(each.list);
 }
 
 void group_core::open(const environment& outer) noexcept {
@@ -117,7 +128,7 @@ void group_core::leave() noexcept {
 }
 
 [[gnu::always_inline]] inline void group_core::prepare(strand& child, promise_base& root, const worker* here) noexcept {
-  child.group_ = this;
+  child.in_ = &own_;
   root.env = &child.env_;
   root.scope = &child;
   child.env_.runtime = env_.runtime;
@@ -138,6 +149,7 @@ void group_core::add(strand& child, promise_base& root, unsigned on) noexcept {
   }
   here->counted.spawned.add();
   if (here->hooks()) runtime.tell_spawned(root);
+  if (!parts_.empty()) child.in_ = &parts_[here->index()].list;
   adopt(child);
   if (on == any_worker) {
     here->make_ready_spawned(root);
@@ -174,8 +186,13 @@ std::coroutine_handle<> group_core::add_running(strand& child, promise_base& roo
 }
 
 void group_core::tell_children(cancellation_cause cause) noexcept {
-  optional_guard guard(lock_, shared_);
-  for (strand* child = children_.first(); child; child = children_.after(*child)) {
+  tell_children(own_, cause);
+  for (part& each : parts_) tell_children(each.list, cause);
+}
+
+void group_core::tell_children(child_list& in, cancellation_cause cause) noexcept {
+  optional_guard guard(in.lock, shared_);
+  for (strand* child = in.children.first(); child; child = in.children.after(*child)) {
     if (child->told_) continue;
     child->told_ = true;
     child->busy_.store(true, std::memory_order_relaxed);
@@ -206,10 +223,10 @@ void group_core::outside_cancel::deliver() noexcept {
 }
 
 [[gnu::always_inline]] inline promise_base* group_core::drained_now(optional_guard<spin_lock>& guard) noexcept {
-  if (!notify_ || live_.load(std::memory_order_relaxed) != 0 || arriving_.load(std::memory_order_acquire) != 0) {
+  if (!notify_.load(std::memory_order_relaxed) || live_now() != 0 || arriving_.load(std::memory_order_acquire) != 0) {
     return nullptr;
   }
-  notify_ = false;
+  forget_notification();
   return drained(guard);
 }
 
@@ -226,16 +243,27 @@ bool group_core::note_failure(const std::exception_ptr& exception) noexcept {
   return true;
 }
 
-void group_core::take_out(strand& child, const std::exception_ptr* exception, bool stopped) noexcept {
-  optional_guard guard(lock_, shared_);
-  const bool decides = policy_ == on_failure::first_decides && child_ended(child, stopped);
-  if (stopped && child.told_) cut_short_ = true;
-  if (exception) child.failure_kept_ = note_failure(*exception) || decides;
-  if (decides || child.failure_kept_) {
-    guard.unlock();
-    state_.request(cancellation_cause::requested);
-    guard.relock();
+void group_core::take_out(strand& child, child_list& in, const std::exception_ptr* exception, bool stopped) noexcept {
+  optional_guard guard(in.lock, shared_);
+  const bool told = child.told_;
+  if (&in != &own_) guard.unlock();
+  {
+    optional_guard own(lock_, shared_ && &in != &own_);
+    optional_guard<spin_lock>& held = &in != &own_ ? own : guard;
+    const bool decides = policy_ == on_failure::first_decides && child_ended(child, stopped);
+    if (stopped && told) cut_short_ = true;
+    if (exception) child.failure_kept_ = note_failure(*exception) || decides;
+    if (decides || child.failure_kept_) {
+      held.unlock();
+      state_.request(cancellation_cause::requested);
+      held.relock();
+    }
   }
+  if (&in != &own_) guard.relock();
+  unlink(child, guard);
+}
+
+void group_core::unlink(strand& child, optional_guard<spin_lock>& guard) noexcept {
   backoff wait;
   while (child.busy_.load(std::memory_order_acquire)) {
     guard.unlock();
@@ -245,22 +273,56 @@ void group_core::take_out(strand& child, const std::exception_ptr* exception, bo
   child.list_hook::unlink();
 }
 
-promise_base* group_core::remove(strand& child, const std::exception_ptr* exception, bool stopped) noexcept {
-  // Where one thread has the group, a child that has just returned is nobody's concern but the list's.
-  if (shared_ || exception || stopped || policy_ == on_failure::first_decides) {
-    take_out(child, exception, stopped);
+promise_base* group_core::remove(strand& child, child_list& in, const std::exception_ptr* exception,
+                                 bool stopped) noexcept {
+  // A child that has just returned is nobody's concern but the list's.
+  if (exception || stopped || policy_ == on_failure::first_decides) {
+    take_out(child, in, exception, stopped);
+  } else if (shared_) {
+    optional_guard guard(in.lock, true);
+    unlink(child, guard);
   } else {
     child.list_hook::unlink();
   }
   child.release();
   // The child is gone but still counted, so the group is still here.
-  if (!shared_ && !notify_) {
-    count_out();
+  if (!shared_ && !notify_.load(std::memory_order_relaxed)) {
+    count_out(in);
     return nullptr;
   }
+  if (!parts_.empty()) return count_out_of_part(in);
   optional_guard guard(lock_, shared_);
-  count_out();
+  count_out(in);
   return drained_now(guard);
+}
+
+// The last child to leave a part looks whether it was the last of all. Whoever waits for that has said so before it
+// counted: either it has seen this child, or this child sees that it waits.
+promise_base* group_core::count_out_of_part(child_list& in) noexcept {
+  {
+    const optional_guard guard(in.lock, true);
+    if (count_out(in) != 0) return nullptr;
+  }
+  if (!notify_.load(std::memory_order_relaxed)) return nullptr;
+  optional_guard guard(lock_, true);
+  return drained_now(guard);
+}
+
+// A child may add another to a part that has been counted, and end before its own is: so nothing may be added
+// meanwhile. Parts are locked in their order, and after the group's own lock.
+std::size_t group_core::live_now() const noexcept {
+  std::size_t live = own_.live.load(std::memory_order_relaxed);
+  for (part& each : parts_) {
+    each.lock.lock();
+    live += each.list.live.load(std::memory_order_relaxed);
+  }
+  for (part& each : parts_) each.lock.unlock();
+  return live;
+}
+
+std::size_t group_core::live_in_parts() const noexcept {
+  const optional_guard guard(lock_, true);
+  return live_now();
 }
 
 bool group_core::keep_failure(const std::exception_ptr& exception) noexcept {
@@ -274,9 +336,11 @@ bool group_core::drained_or_notify() noexcept {
 }
 
 bool group_core::drained_or_notify_locked() noexcept {
-  if (live_.load(std::memory_order_relaxed) == 0 && arriving_.load(std::memory_order_acquire) == 0) return true;
-  notify_ = true;
-  return false;
+  // Said before it is counted: see count_out_of_part.
+  notify_.store(true, std::memory_order_relaxed);
+  if (live_now() != 0 || arriving_.load(std::memory_order_acquire) != 0) return false;
+  forget_notification();
+  return true;
 }
 
 }  // namespace weir::detail

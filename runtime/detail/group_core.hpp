@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <exception>
+#include <span>
 
 #include "promise_base.hpp"
 #include "scheduler.hpp"
@@ -13,6 +14,18 @@
 namespace weir::detail {
 
 class group_core;
+class strand;
+
+/// Children of a group. A group has one such list; a runtime's own group has more, one for each worker, because all of
+/// its workers spawn into it.
+struct child_list {
+  child_list(group_core& of, spin_lock& its_lock) noexcept : group(of), lock(its_lock) {}
+
+  group_core& group;
+  spin_lock& lock;
+  std::atomic<std::size_t> live{0};  // written under the lock
+  intrusive_list<strand> children;   // guarded by the lock
+};
 
 /// The root of a strand: a task that runs beside its spawner, as a child of a group. It has an environment and a
 /// cancellation of its own, so that it can be stopped alone. Derived classes hold the task and what becomes of its
@@ -64,7 +77,7 @@ class strand : public boundary, public list_hook, public message {
   stop_state state_;
   environment env_;
   union {
-    group_core* group_ = nullptr;
+    child_list* in_ = nullptr;
     error_handler on_error_;
   };
   bool failure_kept_ = false;
@@ -103,7 +116,7 @@ class group_core : public stoppable {
   /// is no longer counted as arriving.
   [[nodiscard]] std::size_t size() const noexcept {
     const std::size_t arriving = arriving_.load(std::memory_order_acquire);
-    return arriving + live_.load(std::memory_order_acquire);
+    return arriving + (parts_.empty() ? own_.live.load(std::memory_order_acquire) : live_in_parts());
   }
   [[nodiscard]] std::size_t failures() const noexcept { return failures_.load(std::memory_order_relaxed); }
   [[nodiscard]] cancellation_token token() noexcept { return cancellation_token(&state_); }
@@ -114,6 +127,19 @@ class group_core : public stoppable {
  protected:
   explicit group_core(on_failure policy) noexcept : state_(*this), policy_(policy) {}
   ~group_core() = default;
+
+  /// A list for one worker alone, as far as tasks end where they were spawned.
+  struct alignas(64) part {
+    explicit part(group_core& of) noexcept : list(of, lock) {}
+    part(const part& other) noexcept : part(other.list.group) {}  // only while it is empty
+    part& operator=(const part&) = delete;
+    ~part() = default;
+    spin_lock lock;
+    child_list list;
+  };
+  /// Before anything is added: what is spawned on worker i goes into part i. Only for a group that outlives every
+  /// worker's last look at it.
+  void divide(std::span<part> parts) noexcept { parts_ = parts; }
 
   /// Before anything else: the environment around the group.
   void open(const environment& outer) noexcept;
@@ -132,7 +158,7 @@ class group_core : public stoppable {
   bool drained_or_notify() noexcept;
   bool drained_or_notify_locked() noexcept;
   /// Under the lock: drained() is not wanted any more.
-  void forget_notification() noexcept { notify_ = false; }
+  void forget_notification() noexcept { notify_.store(false, std::memory_order_relaxed); }
 
   /// With first_decides: a child has ended, before it leaves. Under the lock. True: its outcome is the group's, and the
   /// others are to be cancelled. when_any looks for its winner here.
@@ -192,25 +218,30 @@ class group_core : public stoppable {
   void add_from_outside(strand& child, promise_base& root, unsigned on) noexcept;
   void adopt(strand& child) noexcept;
   void adopt_with_care(strand& child) noexcept;
-  void count_in(strand& child) noexcept;
-  void count_out() noexcept;
   /// A child has ended, with `exception` unless that is null. Returns the frame to go on with, or null.
-  promise_base* remove(strand& child, const std::exception_ptr* exception, bool stopped) noexcept;
-  void take_out(strand& child, const std::exception_ptr* exception, bool stopped) noexcept;
+  promise_base* remove(strand& child, child_list& in, const std::exception_ptr* exception, bool stopped) noexcept;
+  void take_out(strand& child, child_list& in, const std::exception_ptr* exception, bool stopped) noexcept;
+  promise_base* count_out_of_part(child_list& in) noexcept;
+  static void unlink(strand& child, optional_guard<spin_lock>& guard) noexcept;
+  void tell_children(child_list& in, cancellation_cause cause) noexcept;
+  /// Of a divided group: exact at one moment. Without the group's own lock.
+  [[nodiscard]] std::size_t live_in_parts() const noexcept;
+  /// The same under it.
+  [[nodiscard]] std::size_t live_now() const noexcept;
 
   group_state state_;
   on_failure policy_;
   bool entered_ = false;
-  bool notify_ = false;               // guarded by lock_
-  bool inherited_ = false;            // the enclosing scope was first; stable after leave()
-  bool cut_short_ = false;            // the group's cancellation has stopped a child; guarded by lock_ until drained
-  std::atomic<std::size_t> live_{0};  // written under lock_
+  std::atomic<bool> notify_{false};  // written under lock_
+  bool inherited_ = false;           // the enclosing scope was first; stable after leave()
+  bool cut_short_ = false;           // the group's cancellation has stopped a child; guarded by lock_ until drained
   std::atomic<std::size_t> arriving_{0};  // messages that are still in an inbox, and calls of cancel()
   outside_cancel outside_{*this};
   std::atomic<bool> outside_posted_{false};
   std::atomic<std::size_t> failures_{0};
-  std::exception_ptr failure_;       // guarded by lock_ until drained
-  intrusive_list<strand> children_;  // guarded by lock_
+  std::exception_ptr failure_;  // guarded by lock_ until drained
+  child_list own_{*this, lock_};
+  std::span<part> parts_;
 };
 
 /// For failures that nobody will see otherwise: runtime_options::on_error, or one line on stderr.

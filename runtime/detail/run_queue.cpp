@@ -1,5 +1,6 @@
 #include "run_queue.hpp"
 
+#include <algorithm>
 #include <mutex>
 
 namespace weir::detail {
@@ -39,28 +40,35 @@ promise_base* run_queue::take_oldest() noexcept {
 std::size_t run_queue::steal_into(run_queue& thief) noexcept {
   frame_list loot;
   std::size_t count = 0;
+  bool spawned = false;
   {
-    std::lock_guard guard(lock_);
-    const std::size_t most = (size() + 1) / 2;
+    const std::lock_guard guard(lock_);
+    const std::size_t most = std::min((size() + 1) / 2, most_stolen);
+    spawned = !spawned_.empty();
     while (count < most && !spawned_.empty()) {
       loot.push_back(*spawned_.pop_back());
       ++count;
     }
-    if (count == 0) {
-      while (count < most && !woken_.empty()) {
+    if (!spawned) {
+      for (; count < most && !woken_.empty(); ++count) {
         promise_base* frame = woken_.pop_back();
         frame->at_front = false;
         loot.push_front(*frame);
-        ++count;
       }
     }
     resize(size() - count);
   }
   if (count == 0) return 0;
-  // The thief runs them in the order in which they became ready.
-  std::lock_guard guard(thief.lock_);
+  const std::lock_guard guard(thief.lock_);
   thief.resize(thief.size() + count);
-  while (!loot.empty()) thief.woken_.push_back(*loot.pop_front());
+  while (!loot.empty()) {
+    promise_base& oldest = *loot.pop_front();
+    if (spawned) {
+      thief.spawned_.push_front(oldest);
+    } else {
+      thief.woken_.push_back(oldest);
+    }
+  }
   return count;
 }
 

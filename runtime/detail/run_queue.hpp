@@ -49,8 +49,10 @@ class frame_list {
 /// The ready tasks of one worker. Woken tasks run first come, first served, and before spawned ones, which run newest
 /// first so that a tree of tasks stays in cache; every 61st pick takes the oldest spawned one, so that nothing starves.
 /// When that was the only way in which spawned ones came to run, because there was always a woken one, the oldest of
-/// them become woken ones: so many that what woken tasks spawn cannot pile up. Thieves take the oldest spawned ones, or
-/// else the woken ones that would wait longest. A lock is taken only where there are thieves.
+/// them become woken ones: so many that what woken tasks spawn cannot pile up. A lock is taken only where there are
+/// thieves. They take the oldest spawned ones, which stay what they are: were they run in the order in which they were
+/// spawned, a tree of tasks would unfold in breadth, and all of its leaves exist at once. Where none is spawned they
+/// take the woken ones that would wait longest.
 class run_queue {
  public:
   explicit run_queue(bool shared) noexcept : shared_(shared) {}
@@ -76,7 +78,8 @@ class run_queue {
     if (size() == 0) return nullptr;  // only the owner adds, so empty stays empty
     return shared_ ? locked_take() : take();
   }
-  /// Any thread: moves up to half into `thief`, at least one if there is one. Returns how many.
+  /// Any thread: moves up to half into `thief`, at least one if there is one, and no more than what the lock may be
+  /// held for. Returns how many.
   std::size_t steal_into(run_queue& thief) noexcept;
 
   /// Exact for the owner, a hint for others.
@@ -97,6 +100,7 @@ class run_queue {
  private:
   static constexpr unsigned fairness = 61;
   static constexpr std::size_t fair_share = fairness / 2;
+  static constexpr std::size_t most_stolen = 128;
 
   std::size_t add_woken(promise_base& frame) noexcept {
     woken_.push_back(frame);

@@ -117,7 +117,7 @@ runtime_core::runtime_core(const runtime_options& options, simulation_options si
   if (!options_.keep_sigpipe) ignore_sigpipe();
   environment env;
   env.runtime = this;
-  root_.open_root(env);
+  root_.open_root(env, options_.workers);
   for (unsigned i = 0; i < options_.workers; ++i) workers_.push_back(std::make_unique<worker>(*this, i));
 
   if (caller_is_worker_) {

@@ -317,7 +317,12 @@ class runtime_core {
   class root_group final : public group_core {
    public:
     root_group() noexcept : group_core(on_failure::isolate) {}
-    void open_root(const environment& env) noexcept { open(env); }
+    void open_root(const environment& env, unsigned workers) {
+      open(env);
+      if (workers == 1) return;
+      for (unsigned i = 0; i != workers; ++i) parts_.emplace_back(*this);
+      divide(parts_);
+    }
     void shut_down() noexcept { state().request(cancellation_cause::shutdown); }
     void give_up() noexcept { state().request(cancellation_cause::deadlock); }
     /// Nothing is left; if something is, the first worker will be nudged when that has gone.
@@ -329,6 +334,8 @@ class runtime_core {
       env().runtime->wake_first();
       return nullptr;
     }
+
+    std::vector<part> parts_;
   };
 
   [[nodiscard]] const char* thread_name() const noexcept;

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <deque>
 #include <random>
 #include <set>
@@ -116,7 +117,7 @@ TEST_CASE("run queue: a thief takes half, the oldest spawned first, otherwise th
   for (frame& x : f) victim.push_spawned(x);
   CHECK(victim.steal_into(thief) == 4);
   CHECK(victim.size() == 4);
-  for (int i : {0, 1, 2, 3}) CHECK(thief.pop() == &f[i]);
+  for (int i : {3, 2, 1, 0}) CHECK(thief.pop() == &f[i]);
   for (int i : {7, 6, 5, 4}) CHECK(victim.pop() == &f[i]);
   for (frame& x : f) victim.push_woken(x);
   CHECK(victim.steal_into(thief) == 4);
@@ -125,6 +126,58 @@ TEST_CASE("run queue: a thief takes half, the oldest spawned first, otherwise th
   victim.push_woken(f[0]);
   CHECK(victim.steal_into(thief) == 1);
   CHECK(thief.pop() == &f[0]);
+}
+
+TEST_CASE("run queue: a thief does not take very many at once") {
+  run_queue victim(true);
+  run_queue thief(true);
+  std::vector<frame> frames(1000);
+  for (frame& f : frames) victim.push_woken(f);
+  CHECK(victim.steal_into(thief) == 128);
+  CHECK(victim.size() == 872);
+  CHECK(thief.pop() == &frames[872]);
+}
+
+namespace {
+
+/// How many tasks are ready at most when each spawns ten, five levels deep. The workers run one task each in turn, and
+/// steal when they have none.
+std::size_t most_ready_in_a_tree(std::size_t workers) {
+  std::deque<frame> frames(111'111);
+  std::size_t made = 1;
+  std::size_t most = 0;
+  std::size_t ran = 0;
+  std::deque<run_queue> queues;
+  for (std::size_t i = 0; i != workers; ++i) queues.emplace_back(workers > 1);
+  queues[0].push_spawned(frames[0]);
+  for (std::size_t turn = 0; ran != frames.size(); ++turn) {
+    run_queue& mine = queues[turn % workers];
+    promise_base* f = mine.pop();
+    for (std::size_t i = 1; !f && i != workers; ++i) {
+      queues[(turn + i) % workers].steal_into(mine);
+      f = mine.pop();
+    }
+    if (!f) continue;
+    ++ran;
+    for (int i = 0; i < 10 && f->waiting_since < 5; ++i) {
+      frame& child = frames[made++];
+      child.waiting_since = f->waiting_since + 1;  // its level
+      mine.push_spawned(child);
+    }
+    std::size_t ready = 0;
+    for (const run_queue& queue : queues) ready += queue.size();
+    most = std::max(most, ready);
+  }
+  return most;
+}
+
+}  // namespace
+
+TEST_CASE("run queue: a tree of tasks unfolds in depth, also where half of it is stolen") {
+  const std::size_t alone = most_ready_in_a_tree(1);
+  CHECK(alone < 5000);  // of 111,111
+  CHECK(most_ready_in_a_tree(2) < 2 * alone);
+  CHECK(most_ready_in_a_tree(8) < 2 * alone);
 }
 
 TEST_CASE("run queue: an owner and two thieves lose nothing and double nothing") {

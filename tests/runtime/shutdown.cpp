@@ -80,3 +80,28 @@ TEST_CASE("shutdown inside a task is told") {
   };
   rt.block_on(inside());
 }
+
+namespace {
+
+weir::task<> hop(unsigned hops, unsigned workers, std::atomic<bool>& arrived) {
+  if (hops == 0) {
+    arrived = true;
+  } else {
+    weir::spawn_on(hops % workers, hop(hops - 1, workers, arrived));
+  }
+  co_return;
+}
+
+}  // namespace
+
+TEST_CASE("stress: shutdown does not take a chain of tasks for ended that goes from worker to worker") {
+  const int rounds = test::scaled(20, 3);
+  for (int i = 0; i < rounds; ++i) {
+    std::atomic<bool> arrived{false};
+    weir::runtime rt({.workers = 3});
+    rt.spawn(hop(1000, 3, arrived));
+    const weir::shutdown_report report = rt.shutdown({.drain = 60s});
+    CHECK(report.complete);
+    CHECK(arrived);
+  }
+}
