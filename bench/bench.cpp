@@ -36,6 +36,10 @@ constexpr const char* usage = R"(usage:
       The same for one connection, also with workers that spin before they park.
   bench idle [--connections 10000] [--servers NAME,...] [--smoke] [--check] [--json FILE]
       Resident memory of each server for an idle connection.
+  bench io [--rows udp,accept,tls,read-direct,read-cached,copy] [--directory DIR]
+             [--repeats 5] [--smoke] [--check] [--json FILE]
+      Datagrams, accepting, TLS, random reads and copies of files, beside servers and programs
+      written by hand, OpenSSL, fio where it is installed, and cp. The files are in DIR.
   bench sync [--rows spsc,mpmc,...]
              [--columns raw,confined,one,two,go-one,go-two,tokio-one,tokio-two]
              [--operations N] [--repeats 9] [--smoke] [--check] [--json FILE]
@@ -241,6 +245,7 @@ int main(int argc, char** argv) {
     if (command == "sync") return become("sync_bench", argc, argv);
     if (command == "runtime") return become("runtime_bench", argc, argv);
     if (command == "patterns") return become("patterns_bench", argc, argv);
+    if (command == "io") return become("io_bench", argc, argv);
     if (command == "cancellation") return become("cancellation_bench", argc, argv);
     if (command == "load") return run_load_command(parse(argc, argv));
     if (command == "list") return list_servers();
