@@ -35,7 +35,8 @@ constexpr std::array figures{
 };
 
 std::string json_row(const echo_report& report, const echo_row& row) {
-  std::string out = fmt::format(R"({{"server": {}, "connections": {})", json_string(row.server->name), row.connections);
+  std::string out = fmt::format(R"({{"server": {}, "title": {}, "connections": {})", json_string(row.server->name),
+                                json_string(row.server->title), row.connections);
   for (const auto& [name, figure] : figures) out += fmt::format(R"(, "{}": {})", name, json_number(row.median(figure)));
   out += fmt::format(R"(, "requests_vs_raw_epoll": {}, "cpu_vs_raw_epoll": {}, "cpu_vs_raw_uring": {}, "rounds": [)",
                      json_number(report.requests_vs_epoll(row)), json_number(report.cpu_vs_epoll(row)),

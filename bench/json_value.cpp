@@ -105,7 +105,8 @@ class json_reader {
       return true;
     };
     if (is("null")) return;
-    if (is("true") || is("false")) {
+    value.number_ = is("true") ? 1 : 0;
+    if (value.number_ != 0 || is("false")) {
       value.kind_ = kind::boolean;
       return;
     }

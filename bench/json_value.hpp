@@ -16,7 +16,7 @@ class json_value {
   static json_value parse(std::string_view text);
 
   [[nodiscard]] bool is_null() const noexcept { return kind_ == kind::null; }
-  [[nodiscard]] bool is_object() const noexcept { return kind_ == kind::object; }
+  [[nodiscard]] bool is_true() const noexcept { return kind_ == kind::boolean && number_ != 0; }
   /// NaN for what is no number.
   [[nodiscard]] double number() const noexcept;
   /// Empty for what is no string.

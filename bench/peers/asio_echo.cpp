@@ -23,10 +23,10 @@ awaitable<void> echo(tcp_socket peer) {
   std::array<char, 4096> buffer;
   for (;;) {
     asio::error_code error;
-    const auto token = asio::redirect_error(use_awaitable, error);
-    const std::size_t n = co_await peer.async_read_some(asio::buffer(buffer), token);
+    const std::size_t n =
+        co_await peer.async_read_some(asio::buffer(buffer), asio::redirect_error(use_awaitable, error));
     if (error) co_return;
-    co_await asio::async_write(peer, asio::buffer(buffer, n), token);
+    co_await asio::async_write(peer, asio::buffer(buffer, n), asio::redirect_error(use_awaitable, error));
     if (error) co_return;
   }
 }
