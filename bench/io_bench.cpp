@@ -309,6 +309,7 @@ io_report run_io(const io_options& options, const std::function<void(const std::
     if (!options.rows.empty() && std::find(options.rows.begin(), options.rows.end(), kind.key) == options.rows.end())
       continue;
     for (const std::size_t size : kind.sizes) {
+      if (options.smoke && size != kind.sizes.front()) break;
       io_row row{&kind, size, {}};
       for (const known_server& who : kind.contenders) {
         if (std::string reason = why_left_out(kind, who); !reason.empty()) {

@@ -48,7 +48,8 @@ void read_echo(const std::string& group, bool by_size, const json_value& result,
     const double connections = row["connections"].number();
     for (const auto& [name, title, more] : figures) {
       add(all, {.group = group,
-                .row = by_size ? fmt::format("{:.0f} B", size) : fmt::format("{:.0f} connections", connections),
+                .row = by_size ? fmt::format("{:.0f} B", size)
+                               : fmt::format("{:.0f} connection{}", connections, connections == 1 ? "" : "s"),
                 .who = row["title"].text(),
                 .what = std::string(title),
                 .rounds = numbers_of(row["rounds"], name),

@@ -58,7 +58,10 @@ class connection {
   }
   connection(const connection&) = delete;
   connection& operator=(const connection&) = delete;
-  ~connection() { close(descriptor_); }
+  ~connection() {
+    SSL_shutdown(tls_.get());  // says that this was all
+    close(descriptor_);
+  }
 
   void send(std::span<const std::byte> message) {
     if (SSL_write(tls_.get(), message.data(), static_cast<int>(message.size())) != static_cast<int>(message.size()))
