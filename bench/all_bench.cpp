@@ -72,7 +72,7 @@ std::string read_text(const std::string& path) {
 }
 
 /// What the figures depend on: by name, and what is not there without it.
-std::string machine_json() {
+std::string machine_json(const std::string& revision) {
   constexpr std::array<std::pair<const char*, const char*>, 12> questions{{
       {"processor", "sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1"},
       {"processors", "nproc"},
@@ -88,8 +88,7 @@ std::string machine_json() {
       {"fio", "fio --version"},
   }};
   std::string out = "{\"compiler\": " + json_string(__VERSION__);
-  const char* const revision = std::getenv("WEIR_REVISION");
-  if (revision != nullptr) out += ", \"weir\": " + json_string(revision);
+  if (!revision.empty()) out += ", \"weir\": " + json_string(revision);
   for (const auto& [name, command] : questions) {
     const std::string answer = first_line(command);
     if (!answer.empty()) out += fmt::format(", {}: {}", json_string(name), json_string(answer));
@@ -102,6 +101,7 @@ int run_self(const std::vector<std::string>& arguments) {
   std::vector<std::string> texts{"/proc/self/exe"};
   texts.insert(texts.end(), arguments.begin(), arguments.end());
   std::vector<char*> pointers;
+  pointers.reserve(texts.size() + 1);
   for (std::string& text : texts) pointers.push_back(text.data());
   pointers.push_back(nullptr);
   const std::string program = std::filesystem::read_symlink("/proc/self/exe").string();
@@ -154,7 +154,7 @@ int run_all(const all_options& options) {
   const auto seconds_since = [](clock::time_point then) {
     return std::chrono::duration<double>(clock::now() - then).count();
   };
-  const std::string machine = machine_json();
+  const std::string machine = machine_json(options.revision);
   const std::string date = fmt::format("{:%Y-%m-%d %H:%M} UTC", fmt::gmtime(std::time(nullptr)));
   std::string json;
   int status = 0;

@@ -8,8 +8,9 @@ namespace bench {
 
 struct all_options {
   bool smoke = false;
-  std::string json;  // where to write; empty: nowhere
-  std::string docs;  // the folder in which benchmarks.md and benchmarks/*.svg are written; empty: nowhere
+  std::string json;      // where to write; empty: nowhere
+  std::string revision;  // of weir
+  std::string docs;      // the folder in which benchmarks.md and benchmarks/*.svg are written; empty: nowhere
 };
 
 /// Returns the exit status: 1 when one of them has failed; then the others run all the same.

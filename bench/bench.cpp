@@ -28,7 +28,7 @@
 namespace {
 
 constexpr const char* usage = R"(usage:
-  bench all [--smoke] [--json FILE] [--docs DIR]
+  bench all [--smoke] [--json FILE] [--docs DIR] [--revision TEXT]
       Everything that follows, in about 20 minutes; DIR/benchmarks.md tells what it has found.
   bench --compare BEFORE.json AFTER.json
       What has changed between two such runs beyond the noise, and by which rule that is said.
@@ -239,6 +239,8 @@ int run_all_command(int argc, char** argv) {
       all.json = options.value();
     } else if (option == "--docs") {
       all.docs = options.value();
+    } else if (option == "--revision") {
+      all.revision = options.value();
     } else if (option == "--smoke") {
       all.smoke = true;
     } else {

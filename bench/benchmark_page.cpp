@@ -114,7 +114,8 @@ class page_writer {
     if (load > 0.5) page_.text += "\n**The machine was busy with something else: repeat when it is quiet.**\n";
     std::string missing;
     for (const json_value& part : run_["parts"].items()) {
-      for (const json_value& reason : part["result"]["left_out"].items()) missing += "- " + reason.text() + "\n";
+      for (const json_value& reason : part["result"]["left_out"].items())
+        missing += fmt::format("- {}\n", reason.text());
       for (const json_value& failure : part["result"]["failures"].items())
         missing += fmt::format("- FAILED: {}: {}\n", part["arguments"].text(), failure.text());
       if (part["status"].number() != 0)

@@ -259,7 +259,7 @@ class io_runs {
 
 std::string why_left_out(const io_kind& kind, const known_server& who) {
   if (kind.operation == io_operation::tls && !has_tls) return "TLS is left out: built without OpenSSL (libssl-dev).";
-  if (who.name == "fio" && std::system("command -v fio >/dev/null") != 0)
+  if (who.name == "fio" && output_of("command -v fio || true").empty())
     return "fio is left out: it is not installed (fio).";
   return why_not(who);
 }
