@@ -224,12 +224,12 @@ class page_writer {
       }
       if (what.starts_with("system calls")) continue;
       const std::string x_label = in_bytes ? "bytes" : same.front()->row.ends_with("frames") ? "frames" : "connections";
-      picture(group + " " + what, to_svg(plot{.title = group,
-                                              .x_label = x_label,
-                                              .y_label = what,
-                                              .panels = {std::move(panel)},
-                                              .panels_in_row = 1,
-                                              .x_in_bytes = in_bytes}));
+      picture(fmt::format("{} {}", group, what), to_svg(plot{.title = group,
+                                                             .x_label = x_label,
+                                                             .y_label = what,
+                                                             .panels = {std::move(panel)},
+                                                             .panels_in_row = 1,
+                                                             .x_in_bytes = in_bytes}));
     }
     if (in_bytes) latencies.x_label = "bytes";
     if (!latencies.panels.empty()) picture(group + " latency", to_svg(latencies));

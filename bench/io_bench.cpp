@@ -272,6 +272,7 @@ std::string line_of(const io_sample& sample) {
 
 double io_entry::median(io_figure figure) const {
   std::vector<double> values;
+  values.reserve(rounds.size());
   for (const io_sample& sample : rounds) values.push_back(sample.*figure);
   return median_of(std::move(values));
 }
