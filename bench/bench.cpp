@@ -1,5 +1,6 @@
 // The benchmark driver. `bench help` tells what it can do.
 
+#include "all_bench.hpp"
 #include "command_line.hpp"
 #include "echo_bench.hpp"
 #include "echo_report.hpp"
@@ -27,6 +28,12 @@
 namespace {
 
 constexpr const char* usage = R"(usage:
+  bench all [--smoke] [--json FILE] [--docs DIR] [--revision TEXT]
+      Everything that follows, in about 20 minutes; DIR/benchmarks.md tells what it has found.
+  bench --compare BEFORE.json AFTER.json
+      What has changed between two such runs beyond the noise, and by which rule that is said.
+  bench page FILE.json DIR
+      DIR/benchmarks.md again, from an earlier run.
   bench echo [--connections 64,512] [--size 64] [--depth 1] [--seconds 0.5] [--repeats 9]
              [--servers NAME,...] [--engine uring|epoll] [--smoke] [--check] [--json FILE]
       Each server in turn under load, on its own core, the client on another.
@@ -36,6 +43,10 @@ constexpr const char* usage = R"(usage:
       The same for one connection, also with workers that spin before they park.
   bench idle [--connections 10000] [--servers NAME,...] [--smoke] [--check] [--json FILE]
       Resident memory of each server for an idle connection.
+  bench io [--rows udp,accept,tls,read-direct,read-cached,copy] [--directory DIR]
+             [--repeats 5] [--smoke] [--check] [--json FILE]
+      Datagrams, accepting, TLS, random reads and copies of files, beside servers and programs
+      written by hand, OpenSSL, fio where it is installed, and cp. The files are in DIR.
   bench sync [--rows spsc,mpmc,...]
              [--columns raw,confined,one,two,go-one,go-two,tokio-one,tokio-two]
              [--operations N] [--repeats 9] [--smoke] [--check] [--json FILE]
@@ -182,23 +193,18 @@ int run_idle_command(const arguments& a) {
   if (!a.connections.empty()) options.connections = a.connections.front();
   const std::vector<bench::idle_row> rows = bench::run_idle(options, bench::show_progress);
   fmt::print("\n{}\nThe kernel's memory for sockets is not in it.\n", bench::idle_table(rows));
-  bool missed = false;
+  std::vector<bench::target> targets;
+  std::vector<std::string> failures;
   for (const bench::idle_row& row : rows) {
+    if (!row.failure.empty()) failures.push_back(fmt::format("{}: {}", row.server->title, row.failure));
     if (a.smoke || !row.server->name.starts_with("weir") || !row.failure.empty()) continue;
     const double most = row.server->name.ends_with("-leases") ? most_idle_bytes_on_leases : most_idle_bytes;
     const bool met = row.resident_each <= most;
-    fmt::print("{}: {:.0f} B for an idle connection (at most {:.0f}: {})\n", row.server->title, row.resident_each, most,
-               met ? "met" : "missed");
-    missed |= !met;
+    targets.push_back({fmt::format("{}: {:.0f} B for an idle connection (at most {:.0f}: {})", row.server->title,
+                                   row.resident_each, most, met ? "met" : "missed"),
+                       met});
   }
-  bench::write_file(a.json, bench::to_json(rows));
-  int status = a.check && missed ? 1 : 0;
-  for (const bench::idle_row& row : rows) {
-    if (row.failure.empty()) continue;
-    fmt::print(stderr, "FAILED: {}: {}\n", row.server->title, row.failure);
-    status = 1;
-  }
-  return status;
+  return bench::conclude(targets, a.check, a.json, bench::to_json(rows), failures);
 }
 
 int run_load_command(const arguments& a) {
@@ -225,6 +231,25 @@ int become(const std::string& name, int argc, char** argv) {
   throw std::runtime_error(fmt::format("cannot start {}: {}", program, bench::error_text(errno)));
 }
 
+int run_all_command(int argc, char** argv) {
+  bench::all_options all;
+  for (bench::option_reader options(argc, argv, 2); options.next();) {
+    const std::string_view option = options.name();
+    if (option == "--json") {
+      all.json = options.value();
+    } else if (option == "--docs") {
+      all.docs = options.value();
+    } else if (option == "--revision") {
+      all.revision = options.value();
+    } else if (option == "--smoke") {
+      all.smoke = true;
+    } else {
+      options.refuse();
+    }
+  }
+  return bench::run_all(all);
+}
+
 int list_servers() {
   for (const bench::known_server& server : bench::known_servers()) fmt::print("{:<18} {}\n", server.name, server.title);
   return 0;
@@ -235,12 +260,18 @@ int list_servers() {
 int main(int argc, char** argv) {
   return bench::report_errors([&] {
     const std::string_view command = argc > 1 ? argv[1] : "help";
+    if (command == "all") return run_all_command(argc, argv);
+    if ((command == "--compare" || command == "page") && argc == 4) {
+      (command == "page" ? bench::render_page : bench::print_comparison)(argv[2], argv[3]);
+      return 0;
+    }
     if (command == "echo") return run_echo_command(parse(argc, argv));
     if (command == "latency") return run_latency_command(parse(argc, argv));
     if (command == "idle") return run_idle_command(parse(argc, argv));
     if (command == "sync") return become("sync_bench", argc, argv);
     if (command == "runtime") return become("runtime_bench", argc, argv);
     if (command == "patterns") return become("patterns_bench", argc, argv);
+    if (command == "io") return become("io_bench", argc, argv);
     if (command == "cancellation") return become("cancellation_bench", argc, argv);
     if (command == "load") return run_load_command(parse(argc, argv));
     if (command == "list") return list_servers();

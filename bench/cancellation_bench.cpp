@@ -127,7 +127,7 @@ int run(const arguments& a) {
   if (!bench::built_for_speed) fmt::print("This build is not made for speed: its figures mean little.\n");
   std::vector<std::vector<std::string>> table = {
       {"frames", "stopped ns", "exception ns", "returned ns", "stopped:exception", "stopped:returned"}};
-  std::string json = "[";
+  std::string json;
   for (const unsigned depth : a.depths) {
     std::array<std::vector<double>, 3> figures;
     std::vector<double> to_exception;
@@ -150,7 +150,7 @@ int run(const arguments& a) {
                      bench::figure(medians[2], 0), bench::figure(of_exception, 2), bench::figure(of_return, 2)});
     json +=
         fmt::format(R"({}{{"frames":{},"stopped_ns":{},"exception_ns":{},"returned_ns":{},"stopped_to_exception":{}}})",
-                    json.size() > 1 ? "," : "", depth, bench::json_number(medians[0]), bench::json_number(medians[1]),
+                    json.empty() ? "" : ",", depth, bench::json_number(medians[0]), bench::json_number(medians[1]),
                     bench::json_number(medians[2]), bench::json_number(of_exception));
   }
   fmt::print("\n{}\n", bench::format_table(table));
@@ -158,7 +158,7 @@ int run(const arguments& a) {
       "CPU of the worker for each of {} tasks, from the cancellation, or from what they wait for, until all have\n"
       "ended: medians over {} round(s), ratios taken within each round.\n",
       a.tasks, a.repeats);
-  bench::write_file(a.json, json + "]\n");
+  bench::write_file(a.json, fmt::format("{{\"bench\": \"cancellation\", \"rows\": [{}]}}\n", json));
   return 0;
 }
 

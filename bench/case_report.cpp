@@ -156,9 +156,9 @@ std::string to_json(const case_report& report, const std::string& more) {
       fmt::format(R"({{"bench": {}, "repeats": {}, "runs_disturbed": {}, "runs_alone": {}, "rows": [)",
                   json_string(report.suite->name), report.options.repeats, report.disturbed, report.alone);
   for (const case_row& row : report.rows) {
-    out += fmt::format(R"({}{{"row": {}, "operations": {}, "unit": {}, "columns": [)",
-                       &row == &report.rows.front() ? "\n" : ",\n", json_string(row.kind->key), row.operations,
-                       json_string(row.kind->unit));
+    out += fmt::format(R"({}{{"row": {}, "title": {}, "operations": {}, "unit": {}, "columns": [)",
+                       &row == &report.rows.front() ? "\n" : ",\n", json_string(row.kind->key),
+                       json_string(row.kind->title), row.operations, json_string(row.kind->unit));
     bool first = true;
     for (const column c : every_column) {
       if (row.rounds[index_of(c)].empty()) continue;

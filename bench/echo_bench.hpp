@@ -14,8 +14,8 @@
 namespace bench {
 
 struct echo_options {
-  std::vector<std::string> servers{"weir-uring", "weir-uring-leases", "weir-epoll",
-                                   "raw-epoll",  "raw-uring",         "raw-uring-own"};
+  std::vector<std::string> servers{"weir-uring", "weir-uring-leases", "weir-epoll", "raw-epoll",
+                                   "raw-uring",  "raw-uring-own",     "asio",       "go"};
   std::vector<unsigned> connections{64, 512};
   unsigned size = 64;
   unsigned depth = 1;

@@ -136,10 +136,11 @@ std::string to_json(const std::vector<idle_row>& rows) {
   std::string out = R"({"bench": "idle", "rows": [)";
   for (std::size_t i = 0; i < rows.size(); ++i) {
     const idle_row& row = rows[i];
-    out += fmt::format(R"({}{{"server": {}, "connections": {}, "baseline_bytes": {}, "resident_bytes_each": {}, )"
-                       R"("pss_bytes_each": {}, "failure": {}}})",
-                       i == 0 ? "\n" : ",\n", json_string(row.server->name), row.connections, row.baseline,
-                       json_number(row.resident_each), json_number(row.proportional_each), json_string(row.failure));
+    out += fmt::format(
+        R"({}{{"server": {}, "title": {}, "connections": {}, "baseline_bytes": {}, "resident_bytes_each": {}, )"
+        R"("pss_bytes_each": {}, "failure": {}}})",
+        i == 0 ? "\n" : ",\n", json_string(row.server->name), json_string(row.server->title), row.connections,
+        row.baseline, json_number(row.resident_each), json_number(row.proportional_each), json_string(row.failure));
   }
   return out + "]}\n";
 }

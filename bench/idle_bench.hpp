@@ -12,8 +12,9 @@
 namespace bench {
 
 struct idle_options {
-  std::vector<std::string> servers{"weir-uring", "weir-uring-leases", "weir-epoll",   "weir-epoll-leases",
-                                   "raw-epoll",  "raw-uring",         "raw-uring-own"};
+  std::vector<std::string> servers{"weir-uring", "weir-uring-leases", "weir-epoll",    "weir-epoll-leases",
+                                   "raw-epoll",  "raw-uring",         "raw-uring-own", "asio",
+                                   "go"};
   std::size_t connections = 10'000;
 };
 

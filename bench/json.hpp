@@ -30,6 +30,10 @@ std::string json_strings(const Texts& texts) {
   for (const auto& text : texts) out += (out.size() == 1 ? "" : ", ") + json_string(text);
   return out + "]";
 }
+/// `object`, the text of one, with one more member at its end.
+inline std::string with_member(std::string object, std::string_view name, std::string_view value) {
+  return object.insert(object.rfind('}'), fmt::format(",\n{}: {}", json_string(name), value));
+}
 /// A figure that could not be taken (NaN) is null.
 inline std::string json_number(double value) { return std::isfinite(value) ? fmt::format("{:.6g}", value) : "null"; }
 

@@ -4,7 +4,10 @@
 
 #include <fmt/format.h>
 
+#include <unistd.h>
+#include <set>
 #include <stdexcept>
+#include <utility>
 
 namespace bench {
 
@@ -31,6 +34,8 @@ std::span<const known_server> known_servers() {
       {"raw-epoll", "raw epoll", {"raw_epoll_echo", {}, {}}, needs::nothing},
       {"raw-uring", "raw io_uring", {"raw_uring_echo", {"0", "shared"}, {}}, needs::deferred_ring},
       {"raw-uring-own", "raw io_uring, own buffers", {"raw_uring_echo", {"0", "own"}, {}}, needs::deferred_ring},
+      {"asio", "Asio", {"peer_asio", {}, {}}, needs::program, "libasio-dev"},
+      {"go", "Go", {"peer_echo", {}, {{"GOMAXPROCS", "1"}}}, needs::program, "golang-go"},
   };
   return servers;
 }
@@ -44,20 +49,27 @@ const known_server& find_server(std::string_view name) {
   throw std::invalid_argument(fmt::format("no server is called {}; there are {}", name, names));
 }
 
-std::vector<const known_server*> runnable_servers(const std::vector<std::string>& names) {
+std::string why_not(const known_server& server) {
   const ring_access& ring = probe_ring();
+  if ((server.required == needs::ring && !ring.allowed) || (server.required == needs::deferred_ring && !ring.deferred))
+    return fmt::format("{}. What needs it is left out.", ring.why_not);
+  if (server.required == needs::program && access(sibling(server.command.executable).c_str(), X_OK) != 0)
+    return fmt::format("{} is left out: what it needs is not installed ({}).", server.title, server.install);
+  return {};
+}
+
+std::vector<const known_server*> runnable_servers(const std::vector<std::string>& names) {
   std::vector<const known_server*> result;
-  bool left_out = false;
+  std::set<std::string> reasons;
   for (const std::string& name : names) {
     const known_server& server = find_server(name);
-    if ((server.required == needs::ring && !ring.allowed) ||
-        (server.required == needs::deferred_ring && !ring.deferred)) {
-      left_out = true;
-    } else {
+    std::string reason = why_not(server);
+    if (reason.empty()) {
       result.push_back(&server);
+    } else if (const auto [said, is_new] = reasons.insert(std::move(reason)); is_new) {
+      fmt::print("{}\n", *said);
     }
   }
-  if (left_out) fmt::print("{}. What needs it is left out.\n", ring.why_not);
   return result;
 }
 

@@ -10,14 +10,18 @@
 
 namespace bench {
 
-enum class needs { nothing, ring, deferred_ring };
+enum class needs { nothing, ring, deferred_ring, program };
 
 struct known_server {
   std::string_view name;   // for --servers and JSON
   std::string_view title;  // for tables
   server_command command;
   needs required;
+  std::string_view install = {};  // what Debian calls what its program needs: it is built where that is
 };
+
+/// A sentence, or nothing when it can run here.
+std::string why_not(const known_server& server);
 
 std::span<const known_server> known_servers();
 

@@ -1,5 +1,5 @@
 #pragma once
-// What the two raw servers share: a listening socket on loopback and the signals that end them.
+// What the raw servers share: a socket on loopback and the signals that end them.
 
 #include <fmt/format.h>
 
@@ -38,6 +38,24 @@ inline int termination_signals() {
   return check(signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK), "signalfd");
 }
 
+/// Binds to 127.0.0.1.
+inline void bind_to_loopback(int descriptor, std::uint16_t port) {
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_port = htons(port);
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  check(bind(descriptor, reinterpret_cast<sockaddr*>(&address), sizeof address), "bind");
+}
+
+/// Says which port it has.
+inline void announce(int descriptor) {
+  sockaddr_in address{};
+  socklen_t length = sizeof address;
+  check(getsockname(descriptor, reinterpret_cast<sockaddr*>(&address), &length), "getsockname");
+  fmt::print("listening on 127.0.0.1:{}\n", ntohs(address.sin_port));
+  std::fflush(stdout);
+}
+
 /// Listens on 127.0.0.1 and announces the port. TCP_NODELAY is set here because accepted sockets
 /// inherit it, which saves a system call each and works for direct descriptors too.
 inline int listen_on_loopback(std::uint16_t port, int type_flags) {
@@ -45,17 +63,18 @@ inline int listen_on_loopback(std::uint16_t port, int type_flags) {
   const int on = 1;
   check(setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on), "SO_REUSEADDR");
   check(setsockopt(listener, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on), "TCP_NODELAY");
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_port = htons(port);
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t length = sizeof address;
-  check(bind(listener, reinterpret_cast<sockaddr*>(&address), length), "bind");
+  bind_to_loopback(listener, port);
   check(listen(listener, 4096), "listen");
-  check(getsockname(listener, reinterpret_cast<sockaddr*>(&address), &length), "getsockname");
-  fmt::print("listening on 127.0.0.1:{}\n", ntohs(address.sin_port));
-  std::fflush(stdout);
+  announce(listener);
   return listener;
+}
+
+/// The same for datagrams.
+inline int receive_on_loopback(std::uint16_t port, int type_flags) {
+  const int receiver = check(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | type_flags, 0), "socket");
+  bind_to_loopback(receiver, port);
+  announce(receiver);
+  return receiver;
 }
 
 /// The first argument; 0, which picks a port, without one.

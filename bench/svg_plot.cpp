@@ -12,7 +12,8 @@ namespace bench {
 namespace {
 
 // Okabe and Ito's colours, which those who cannot see some colours can tell apart.
-constexpr std::array<std::string_view, 6> colours{"#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00"};
+constexpr std::array<std::string_view, 8> colours{"#0072b2", "#e69f00", "#009e73", "#cc79a7",
+                                                  "#56b4e9", "#d55e00", "#000000", "#b5a800"};
 constexpr std::string_view grey = "#999999";
 
 constexpr double panel_width = 380;
@@ -22,7 +23,7 @@ constexpr double above = 30;
 constexpr double below = 45;
 constexpr double gap = 20;
 constexpr double head = 40;    // of the whole, for its title
-constexpr double legend = 30;  // at its foot
+constexpr double legend = 22;  // of a line of the legend at its foot
 
 std::string escaped(std::string_view text) {
   std::string out;
@@ -50,15 +51,30 @@ std::string short_number(double value) {
   return fmt::format("{:g}", value);
 }
 
+std::string bytes_text(double value) {
+  if (value >= 1 << 20) return fmt::format("{:g}Mi", value / (1 << 20));
+  return value >= 1 << 10 ? fmt::format("{:g}Ki", value / (1 << 10)) : fmt::format("{:g}", value);
+}
+
+std::string opening(double width, double height) {
+  return fmt::format(
+      "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {0:.0f} {1:.0f}\" width=\"{0:.0f}\" height=\"{1:.0f}\" "
+      "font-family=\"sans-serif\" font-size=\"12\" fill=\"#222222\">\n<rect width=\"{0:.0f}\" height=\"{1:.0f}\" "
+      "fill=\"white\"/>\n",
+      width, height);
+}
+
 /// Where the values of all panels lie.
 struct axes {
   std::set<double> x_ticks;
   double least = 0;  // powers of ten
   double most = 0;
+  bool x_in_bytes = false;
 };
 
 axes axes_of(const plot& drawn) {
   axes found;
+  found.x_in_bytes = drawn.x_in_bytes;
   double least = 0;
   double most = 0;
   for (const plot_panel& panel : drawn.panels) {
@@ -101,7 +117,8 @@ class canvas {
     for (const double tick : values_.x_ticks) {
       out += fmt::format("<line x1=\"{0:.1f}\" y1=\"{1:.1f}\" x2=\"{0:.1f}\" y2=\"{2:.1f}\" stroke=\"#333333\"/>\n",
                          x_of(tick), y_ + panel_height, y_ + panel_height + 4);
-      out += text(x_of(tick), y_ + panel_height + 17, "middle", short_number(tick));
+      out += text(x_of(tick), y_ + panel_height + 17, "middle",
+                  values_.x_in_bytes ? bytes_text(tick) : short_number(tick));
     }
     for (double power = values_.least; power <= values_.most; ++power) {
       const double tick = std::pow(10, power);
@@ -162,17 +179,23 @@ std::string to_svg(const plot& drawn) {
   const std::size_t in_row = std::max<std::size_t>(1, std::min(drawn.panels_in_row, drawn.panels.size()));
   const std::size_t rows = (drawn.panels.size() + in_row - 1) / in_row;
   const double width = static_cast<double>(in_row) * cell_width + gap;
-  const double height = head + static_cast<double>(rows) * cell_height + legend;
-
-  std::string out = fmt::format(
-      "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {0:.0f} {1:.0f}\" width=\"{0:.0f}\" height=\"{1:.0f}\" "
-      "font-family=\"sans-serif\" font-size=\"12\" fill=\"#222222\">\n<rect width=\"{0:.0f}\" height=\"{1:.0f}\" "
-      "fill=\"white\"/>\n",
-      width, height);
+  const auto palette = colours_of(drawn);
+  // The legend: labels in lines that are as long as the picture is wide.
+  const auto width_of = [](const std::string& label) { return 50 + 7.5 * static_cast<double>(label.size()); };
+  std::size_t lines = 1;
+  double used = gap;
+  for (const auto& [label, colour] : palette) {
+    if (used + width_of(label) > width && used > gap) {
+      ++lines;
+      used = gap;
+    }
+    used += width_of(label);
+  }
+  const double plots_end = head + static_cast<double>(rows) * cell_height;
+  std::string out = opening(width, plots_end + static_cast<double>(lines) * legend + 10);
   out += canvas::text(width / 2, 26, "middle", drawn.title, " font-size=\"16\"");
 
   const axes values = axes_of(drawn);
-  const auto palette = colours_of(drawn);
   for (std::size_t i = 0; i < drawn.panels.size(); ++i) {
     const plot_panel& panel = drawn.panels[i];
     const double x = gap + static_cast<double>(i % in_row) * cell_width + left;
@@ -192,14 +215,40 @@ std::string to_svg(const plot& drawn) {
     }
   }
 
-  double x = gap + left;
-  const double y = height - legend / 2;
+  double x = gap;
+  double y = plots_end + legend / 2;
   for (const auto& [label, colour] : palette) {
+    if (x + width_of(label) > width && x > gap) {
+      x = gap;
+      y += legend;
+    }
     out += fmt::format(
         "<line x1=\"{0:.1f}\" y1=\"{3:.1f}\" x2=\"{1:.1f}\" y2=\"{3:.1f}\" stroke=\"{2}\" stroke-width=\"3\"{4}/>\n", x,
         x + 22, colour, y, colour == grey ? " stroke-dasharray=\"5 4\"" : "");
     out += canvas::text(x + 28, y + 4, "start", label);
-    x += 50 + 7.5 * static_cast<double>(label.size());
+    x += width_of(label);
+  }
+  return out + "</svg>\n";
+}
+
+std::string to_svg(const bar_chart& drawn) {
+  constexpr double label_width = 260;
+  constexpr double bar_width = 400;
+  constexpr double bar_height = 22;
+  constexpr double value_width = 100;
+  double most = 0;
+  for (const auto& [label, value] : drawn.bars) most = std::max(most, value);
+  const double width = label_width + bar_width + value_width;
+  std::string out = opening(width, head + static_cast<double>(drawn.bars.size()) * bar_height + gap);
+  out += canvas::text(width / 2, 26, "middle", drawn.title, " font-size=\"16\"");
+  double y = head;
+  for (const auto& [label, value] : drawn.bars) {
+    const double length = most > 0 ? value / most * bar_width : 0;
+    out += canvas::text(label_width - 8, y + 15, "end", label);
+    out += fmt::format("<rect x=\"{:.1f}\" y=\"{:.1f}\" width=\"{:.1f}\" height=\"{:.1f}\" fill=\"{}\"/>\n",
+                       label_width, y + 3, length, bar_height - 6, label.starts_with("weir") ? colours[0] : grey);
+    out += canvas::text(label_width + length + 6, y + 15, "start", fmt::format("{:.0f}", value));
+    y += bar_height;
   }
   return out + "</svg>\n";
 }

@@ -1,5 +1,5 @@
 #pragma once
-// Lines over logarithmic axes, as SVG: a few panels side by side that share their axes.
+// Lines over logarithmic axes, as SVG: a few panels side by side that share their axes. And bars.
 
 #include <string>
 #include <utility>
@@ -24,9 +24,18 @@ struct plot {
   std::string y_label;
   std::vector<plot_panel> panels;
   std::size_t panels_in_row = 2;
+  bool x_in_bytes = false;  // its ticks are named 4Ki, not 4.096k
 };
 
 /// x by powers of two, y by powers of ten; each panel has the ticks of all of them.
 std::string to_svg(const plot& drawn);
+
+struct bar_chart {
+  std::string title;
+  std::vector<std::pair<std::string, double>> bars;  // not negative
+};
+
+/// Bars to the right, from zero, each with its label and its value.
+std::string to_svg(const bar_chart& drawn);
 
 }  // namespace bench

@@ -1,20 +1,18 @@
-// The weir echo server that is measured: one worker, one task per connection, the buffer in the
-// task's frame, or lent with what has come. WEIR_BACKEND=uring or epoll chooses the reactor. Ends on
-// SIGINT or SIGTERM. Usage: weir_echo [PORT [SPIN_MICROSECONDS [leases]]]
+// The weir servers that are measured, on one worker. WEIR_BACKEND=uring or epoll chooses the reactor.
+// Usage: weir_echo [PORT [SPIN_MICROSECONDS [own|leases|accept|udp]]]
+//   own     one task for each connection, the buffer in the task's frame;
+//   leases  the buffer is lent with what has come;
+//   accept  closes what it has accepted;
+//   udp     sends datagrams back.
 
-#include <weir/weir.hpp>
-
-#include <fmt/format.h>
+#include "weir_server.hpp"
 
 #include <array>
-#include <csignal>
+#include <chrono>
 #include <cstddef>
-#include <cstdint>
-#include <cstdio>
 #include <cstdlib>
 #include <span>
 #include <string_view>
-#include <utility>
 
 namespace {
 
@@ -29,23 +27,50 @@ weir::task<> echo_leases(weir::tcp_stream peer) {
   while (auto bytes = co_await peer.receive()) co_await peer.write_all(*bytes);
 }
 
-using handler = weir::task<> (*)(weir::tcp_stream);
+weir::task<> accept_all(weir::tcp_listener& listener) {
+  for (;;) {
+    weir::tcp_stream peer = co_await listener.accept();
+    peer.close();
+  }
+}
 
-weir::task<> serve(weir::tcp_listener& listener, handler answer) {
-  co_await weir::with_supervisor([&](weir::task_group& connections) -> weir::task<> {
-    for (;;) {
-      weir::tcp_stream peer = co_await listener.accept();
-      connections.spawn(answer(std::move(peer)));
-    }
+weir::task<> accept_until_signal(std::uint16_t port) {
+  weir::signal_set signals{SIGINT, SIGTERM};
+  auto listener = weir::tcp_listener::bind(weir::endpoint::loopback(port));
+  bench::announce(listener.local_endpoint());
+  co_await weir::when_any(accept_all(listener), signals.wait());
+}
+
+weir::task<> echo_datagrams(weir::udp_socket& socket) {
+  std::array<std::byte, 9000> buffer;
+  for (;;) {
+    const weir::datagram got = co_await socket.receive(buffer);
+    co_await socket.send_to(std::span(buffer).first(got.size), got.from);
+  }
+}
+
+/// Several tasks on one socket: what they do goes to the kernel together.
+weir::task<> serve_datagrams(weir::udp_socket& socket) {
+  constexpr int tasks = 32;
+  co_await weir::with_task_group([&](weir::task_group& group) -> weir::task<> {
+    for (int i = 0; i < tasks; ++i) group.spawn(echo_datagrams(socket));
+    co_await group.join();
   });
 }
 
-weir::task<> async_main(std::uint16_t port, handler answer) {
-  weir::signal_set signals{SIGINT, SIGTERM};  // before anybody is told that we listen
-  auto listener = weir::tcp_listener::bind(weir::endpoint::loopback(port));
-  fmt::print("listening on {}\n", listener.local_endpoint());
-  std::fflush(stdout);
-  co_await weir::when_any(serve(listener, answer), signals.wait());  // cancels the loser, joins it
+weir::task<> datagrams_until_signal(std::uint16_t port) {
+  weir::signal_set signals{SIGINT, SIGTERM};
+  auto socket = weir::udp_socket::bind(weir::endpoint::loopback(port));
+  bench::announce(socket.local_endpoint());
+  co_await weir::when_any(serve_datagrams(socket), signals.wait());
+}
+
+weir::task<> async_main(std::uint16_t port, std::string_view kind) {
+  if (kind == "accept") return accept_until_signal(port);
+  if (kind == "udp") return datagrams_until_signal(port);
+  static constexpr auto own = echo;
+  static constexpr auto leases = echo_leases;
+  return kind == "leases" ? bench::serve_until_signal(port, leases) : bench::serve_until_signal(port, own);
 }
 
 }  // namespace
@@ -53,6 +78,5 @@ weir::task<> async_main(std::uint16_t port, handler answer) {
 int main(int argc, char** argv) {
   const std::uint16_t port = argc > 1 ? static_cast<std::uint16_t>(std::atoi(argv[1])) : 0;
   const std::chrono::microseconds spin(argc > 2 ? std::atoi(argv[2]) : 0);
-  const handler answer = argc > 3 && std::string_view(argv[3]) == "leases" ? echo_leases : echo;
-  weir::run(async_main(port, answer), weir::runtime_options{.workers = 1, .spin = spin});
+  weir::run(async_main(port, argc > 3 ? argv[3] : "own"), weir::runtime_options{.workers = 1, .spin = spin});
 }
