@@ -1,7 +1,6 @@
 #pragma once
 
 #include <array>
-#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -10,6 +9,7 @@
 #include <vector>
 
 #include "../runtime/clock.hpp"
+#include "../runtime/detail/light_std.hpp"
 
 namespace weir {
 

@@ -1,12 +1,12 @@
 #pragma once
 
-#include <chrono>
 #include <cstdint>
 #include <string>
 #include <type_traits>
 #include <vector>
 
 #include "../runtime/clock.hpp"
+#include "../runtime/detail/light_std.hpp"
 #include "../runtime/task.hpp"
 #include "endpoint.hpp"
 #include "tcp.hpp"

@@ -1,5 +1,7 @@
 #include "endpoint.hpp"
 
+#include <fmt/format.h>
+
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
@@ -139,4 +141,9 @@ std::size_t std::hash<weir::endpoint>::operator()(const weir::endpoint& value) c
   std::size_t value_hash = 14695981039346656037u;
   for (std::size_t i = 0; i < size; ++i) value_hash = (value_hash ^ native[i]) * 1099511628211u;
   return value_hash;
+}
+
+fmt::format_context::iterator fmt::formatter<weir::endpoint>::format(const weir::endpoint& value,
+                                                                     fmt::format_context& context) const {
+  return fmt::formatter<std::string_view>::format(value.to_string(), context);
 }

@@ -1,6 +1,6 @@
 #pragma once
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <array>
 #include <compare>
@@ -59,6 +59,7 @@ class endpoint {
 
 template <>
 struct fmt::formatter<weir::endpoint> : fmt::formatter<std::string_view> {
+  fmt::format_context::iterator format(const weir::endpoint& value, fmt::format_context& context) const;
   template <class Context>
   auto format(const weir::endpoint& value, Context& context) const {
     return fmt::formatter<std::string_view>::format(value.to_string(), context);

@@ -1,5 +1,7 @@
 #include "exit_status.hpp"
 
+#include <fmt/format.h>
+
 #include <cstring>
 
 namespace weir {
@@ -11,3 +13,8 @@ std::string exit_status::to_string() const {
 }
 
 }  // namespace weir
+
+fmt::format_context::iterator fmt::formatter<weir::exit_status>::format(const weir::exit_status& value,
+                                                                        fmt::format_context& context) const {
+  return fmt::formatter<std::string_view>::format(value.to_string(), context);
+}

@@ -1,6 +1,6 @@
 #pragma once
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <string>
 #include <string_view>
@@ -28,6 +28,7 @@ struct exit_status {
 
 template <>
 struct fmt::formatter<weir::exit_status> : fmt::formatter<std::string_view> {
+  fmt::format_context::iterator format(const weir::exit_status& value, fmt::format_context& context) const;
   template <class Context>
   auto format(const weir::exit_status& value, Context& context) const {
     return fmt::formatter<std::string_view>::format(value.to_string(), context);

@@ -1,8 +1,9 @@
 #pragma once
 
-#include <chrono>
 #include <cstdint>
 #include <type_traits>
+
+#include "../runtime/detail/light_std.hpp"
 
 namespace weir {
 

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <exception>
@@ -8,6 +7,7 @@
 #include <type_traits>
 
 #include "../runtime/clock.hpp"
+#include "../runtime/detail/light_std.hpp"
 
 namespace weir {
 

@@ -1,9 +1,9 @@
 #pragma once
 
-#include <chrono>
 #include <type_traits>
 #include <utility>
 
+#include "../runtime/detail/light_std.hpp"
 #include "detail/descriptor.hpp"
 #include "endpoint.hpp"
 #include "operations/accept.hpp"

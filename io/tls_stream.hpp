@@ -1,6 +1,5 @@
 #pragma once
 
-#include <chrono>
 #include <cstddef>
 #include <memory>
 #include <optional>
@@ -12,6 +11,7 @@
 
 #include "../runtime/as_result.hpp"
 #include "../runtime/current.hpp"
+#include "../runtime/detail/light_std.hpp"
 #include "../runtime/shielded.hpp"
 #include "../runtime/sleep.hpp"
 #include "../runtime/task.hpp"

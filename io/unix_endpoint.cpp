@@ -1,5 +1,7 @@
 #include "unix_endpoint.hpp"
 
+#include <fmt/format.h>
+
 #include <sys/socket.h>
 #include <sys/un.h>
 
@@ -96,4 +98,9 @@ std::size_t unix_endpoint::to_native(void* storage) const noexcept {
 
 std::size_t std::hash<weir::unix_endpoint>::operator()(const weir::unix_endpoint& value) const noexcept {
   return std::hash<std::string_view>()(value.name()) * 2 + static_cast<std::size_t>(value.is_abstract());
+}
+
+fmt::format_context::iterator fmt::formatter<weir::unix_endpoint>::format(const weir::unix_endpoint& value,
+                                                                          fmt::format_context& context) const {
+  return fmt::formatter<std::string_view>::format(value.to_string(), context);
 }

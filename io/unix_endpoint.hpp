@@ -1,6 +1,6 @@
 #pragma once
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <array>
 #include <compare>
@@ -67,6 +67,7 @@ class unix_endpoint {
 
 template <>
 struct fmt::formatter<weir::unix_endpoint> : fmt::formatter<std::string_view> {
+  fmt::format_context::iterator format(const weir::unix_endpoint& value, fmt::format_context& context) const;
   template <class Context>
   auto format(const weir::unix_endpoint& value, Context& context) const {
     return fmt::formatter<std::string_view>::format(value.to_string(), context);

@@ -1,7 +1,6 @@
 #pragma once
 
 #include <array>
-#include <chrono>
 #include <concepts>
 #include <csignal>
 #include <functional>
@@ -11,6 +10,7 @@
 
 #include "../runtime/as_result.hpp"
 #include "../runtime/cancellation.hpp"
+#include "../runtime/detail/light_std.hpp"
 #include "../runtime/runtime.hpp"
 #include "../runtime/sleep.hpp"
 #include "../runtime/task_group.hpp"

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -14,6 +13,7 @@
 #include <utility>
 
 #include "../runtime/clock.hpp"
+#include "../runtime/detail/light_std.hpp"
 #include "../runtime/task.hpp"
 #include "detail/protected_call.hpp"
 

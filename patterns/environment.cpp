@@ -1,9 +1,26 @@
 #include "environment.hpp"
 
+#include <charconv>
 #include <cstdlib>
 #include <stdexcept>
+#include <system_error>
 
 namespace weir {
+
+namespace {
+
+template <class T>
+bool read_whole(std::string_view value, T& number) noexcept {
+  const auto parsed = std::from_chars(value.data(), value.data() + value.size(), number);
+  return parsed.ec == std::errc() && parsed.ptr == value.data() + value.size();
+}
+
+}  // namespace
+
+bool detail::read_number(std::string_view value, long long& number) noexcept { return read_whole(value, number); }
+bool detail::read_number(std::string_view value, unsigned long long& number) noexcept {
+  return read_whole(value, number);
+}
 
 std::optional<std::string_view> detail::environment_value(const char* name) noexcept {
   const char* const value = std::getenv(name);  // NOLINT(concurrency-mt-unsafe): the caller is told

@@ -1,12 +1,10 @@
 #pragma once
 
-#include <charconv>
 #include <concepts>
 #include <limits>
 #include <optional>
 #include <string>
 #include <string_view>
-#include <system_error>
 #include <type_traits>
 
 namespace weir {
@@ -14,6 +12,9 @@ namespace detail {
 
 /// The value of an environment variable, if it is set and not empty.
 std::optional<std::string_view> environment_value(const char* name) noexcept;
+/// False when it is no such number as a whole.
+bool read_number(std::string_view value, long long& number) noexcept;
+bool read_number(std::string_view value, unsigned long long& number) noexcept;
 [[noreturn]] void refuse_setting(const char* name, std::string_view value, const std::string& what);
 
 }  // namespace detail
@@ -33,13 +34,11 @@ T env_or(const char* name, T fallback, std::type_identity_t<T> least = std::nume
          std::type_identity_t<T> most = std::numeric_limits<T>::max()) {
   const std::optional<std::string_view> value = detail::environment_value(name);
   if (!value) return fallback;
-  T number{};
-  const auto parsed = std::from_chars(value->data(), value->data() + value->size(), number);
-  const bool whole = parsed.ec == std::errc() && parsed.ptr == value->data() + value->size();
-  if (!whole || number < least || number > most) {
+  std::conditional_t<std::is_signed_v<T>, long long, unsigned long long> number = 0;
+  if (!detail::read_number(*value, number) || number < least || number > most) {
     detail::refuse_setting(name, *value, "no number from " + std::to_string(least) + " to " + std::to_string(most));
   }
-  return number;
+  return static_cast<T>(number);
 }
 /// 1, true, yes or on; 0, false, no or off.
 bool env_or(const char* name, bool fallback);

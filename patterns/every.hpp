@@ -1,10 +1,10 @@
 #pragma once
 
-#include <chrono>
 #include <stdexcept>
 
 #include "../runtime/async_generator.hpp"
 #include "../runtime/clock.hpp"
+#include "../runtime/detail/light_std.hpp"
 #include "../runtime/sleep.hpp"
 #include "detail/flow.hpp"
 

@@ -1,12 +1,12 @@
 #pragma once
 
 #include <initializer_list>
-#include <ranges>
 #include <type_traits>
 #include <utility>
 #include <vector>
 
 #include "../runtime/async_generator.hpp"
+#include "../runtime/detail/light_std.hpp"
 #include "../sync/channel.hpp"
 #include "../sync/make_channel.hpp"
 #include "detail/flow.hpp"

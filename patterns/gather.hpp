@@ -1,6 +1,5 @@
 #pragma once
 
-#include <chrono>
 #include <tuple>
 #include <type_traits>
 #include <utility>
@@ -8,6 +7,7 @@
 
 #include "../runtime/as_result.hpp"
 #include "../runtime/clock.hpp"
+#include "../runtime/detail/light_std.hpp"
 #include "../runtime/result.hpp"
 #include "../runtime/task.hpp"
 #include "../runtime/when_all.hpp"

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -14,6 +13,7 @@
 #include "../runtime/cancellation.hpp"
 #include "../runtime/clock.hpp"
 #include "../runtime/detail/config.hpp"
+#include "../runtime/detail/light_std.hpp"
 #include "../runtime/result.hpp"
 #include "../runtime/sleep.hpp"
 #include "../runtime/task.hpp"

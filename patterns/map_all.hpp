@@ -1,17 +1,16 @@
 #pragma once
 
-#include <algorithm>
 #include <atomic>
 #include <concepts>
 #include <cstddef>
 #include <functional>
 #include <iterator>
 #include <optional>
-#include <ranges>
 #include <type_traits>
 #include <utility>
 #include <vector>
 
+#include "../runtime/detail/light_std.hpp"
 #include "../runtime/task.hpp"
 #include "detail/stage_function.hpp"
 #include "detail/worker_group.hpp"

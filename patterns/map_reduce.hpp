@@ -1,6 +1,5 @@
 #pragma once
 
-#include <algorithm>
 #include <concepts>
 #include <cstddef>
 #include <deque>
@@ -8,6 +7,7 @@
 #include <type_traits>
 #include <utility>
 
+#include "../runtime/detail/light_std.hpp"
 #include "../runtime/task.hpp"
 #include "../runtime/task_group.hpp"
 #include "detail/flow.hpp"

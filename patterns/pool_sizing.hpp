@@ -1,13 +1,11 @@
 #pragma once
 
-#include <algorithm>
-#include <chrono>
-#include <cmath>
 #include <cstddef>
 #include <limits>
 #include <stdexcept>
 
 #include "../runtime/clock.hpp"
+#include "../runtime/detail/light_std.hpp"
 
 namespace weir::detail {
 
@@ -15,11 +13,12 @@ namespace weir::detail {
 inline std::size_t whole_number(double number) {
   if (!(number >= 0)) throw std::invalid_argument("weir::pool_sizing: a negative number");
   constexpr double precision = 1e-9;
-  const double up = std::ceil(number - number * precision);
+  const double up = number - number * precision;
   if (up >= static_cast<double>(std::numeric_limits<std::size_t>::max())) {
     throw std::invalid_argument("weir::pool_sizing: the result is too large");
   }
-  return static_cast<std::size_t>(up);
+  const auto whole = static_cast<std::size_t>(up);
+  return static_cast<double>(whole) < up ? whole + 1 : whole;
 }
 
 inline double in_seconds(duration length) { return std::chrono::duration<double>(length).count(); }

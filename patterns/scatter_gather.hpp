@@ -1,12 +1,10 @@
 #pragma once
 
-#include <algorithm>
 #include <concepts>
 #include <cstddef>
 #include <functional>
 #include <mutex>
 #include <optional>
-#include <ranges>
 #include <stdexcept>
 #include <system_error>
 #include <type_traits>
@@ -16,6 +14,7 @@
 #include "../runtime/as_result.hpp"
 #include "../runtime/clock.hpp"
 #include "../runtime/detail/config.hpp"
+#include "../runtime/detail/light_std.hpp"
 #include "../runtime/result.hpp"
 #include "../runtime/sleep.hpp"
 #include "../runtime/task.hpp"

@@ -4,6 +4,7 @@
 #include <array>
 #include <bit>
 #include <cctype>
+#include <chrono>
 #include <stdexcept>
 #include <string>
 #include <vector>

@@ -1,11 +1,11 @@
 #pragma once
 
-#include <chrono>
 #include <cstdint>
 #include <optional>
 #include <string_view>
 
 #include "../runtime/clock.hpp"
+#include "../runtime/detail/light_std.hpp"
 
 namespace weir {
 

@@ -1,9 +1,9 @@
 #pragma once
 
-#include <chrono>
 #include <utility>
 
 #include "../runtime/clock.hpp"
+#include "../runtime/detail/light_std.hpp"
 #include "../runtime/task.hpp"
 #include "../runtime/with_timeout.hpp"
 #include "detail/protected_call.hpp"

@@ -3,11 +3,11 @@
 #include <concepts>
 #include <functional>
 #include <optional>
-#include <ranges>
 #include <type_traits>
 #include <utility>
 
 #include "../runtime/async_generator.hpp"
+#include "../runtime/detail/light_std.hpp"
 #include "detail/generator_stage.hpp"
 #include "detail/stage_function.hpp"
 #include "stage_counters.hpp"

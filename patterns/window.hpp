@@ -1,7 +1,5 @@
 #pragma once
 
-#include <algorithm>
-#include <chrono>
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
@@ -12,6 +10,7 @@
 
 #include "../runtime/async_generator.hpp"
 #include "../runtime/clock.hpp"
+#include "../runtime/detail/light_std.hpp"
 #include "batch.hpp"
 #include "detail/generator_stage.hpp"
 

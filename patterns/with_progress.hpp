@@ -1,6 +1,5 @@
 #pragma once
 
-#include <chrono>
 #include <concepts>
 #include <functional>
 #include <stdexcept>
@@ -8,6 +7,7 @@
 #include <utility>
 
 #include "../runtime/clock.hpp"
+#include "../runtime/detail/light_std.hpp"
 #include "../runtime/sleep.hpp"
 #include "../runtime/task.hpp"
 #include "../runtime/when_any.hpp"

@@ -1,11 +1,11 @@
 #pragma once
 
-#include <chrono>
 #include <concepts>
 #include <functional>
 #include <type_traits>
 #include <utility>
 
+#include "../runtime/detail/light_std.hpp"
 #include "../runtime/task.hpp"
 #include "../runtime/with_timeout.hpp"
 #include "detail/stage_function.hpp"

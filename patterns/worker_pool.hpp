@@ -1,7 +1,5 @@
 #pragma once
 
-#include <algorithm>
-#include <chrono>
 #include <concepts>
 #include <coroutine>
 #include <cstddef>
@@ -12,6 +10,7 @@
 #include <utility>
 
 #include "../runtime/clock.hpp"
+#include "../runtime/detail/light_std.hpp"
 #include "../runtime/detail/operation.hpp"
 #include "detail/job_function.hpp"
 #include "detail/pool_engine.hpp"

@@ -1,11 +1,11 @@
 #pragma once
 
-#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <type_traits>
 
 #include "../runtime/clock.hpp"
+#include "../runtime/detail/light_std.hpp"
 #include "../sync/limiter.hpp"
 
 namespace weir {

@@ -1,6 +1,6 @@
 #pragma once
 
-#include <chrono>
+#include "detail/light_std.hpp"
 
 namespace weir {
 

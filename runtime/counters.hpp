@@ -1,8 +1,9 @@
 #pragma once
 
-#include <chrono>
 #include <cstdint>
 #include <vector>
+
+#include "detail/light_std.hpp"
 
 namespace weir {
 

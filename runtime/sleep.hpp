@@ -1,9 +1,9 @@
 #pragma once
 
-#include <chrono>
 #include <cstdint>
 
 #include "clock.hpp"
+#include "detail/light_std.hpp"
 #include "detail/operation.hpp"
 #include "detail/selection.hpp"
 #include "detail/timer.hpp"

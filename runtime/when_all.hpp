@@ -3,7 +3,6 @@
 #include <array>
 #include <functional>
 #include <optional>
-#include <ranges>
 #include <span>
 #include <tuple>
 #include <utility>
@@ -12,6 +11,7 @@
 
 #include "detail/embedded_strand.hpp"
 #include "detail/group_core.hpp"
+#include "detail/light_std.hpp"
 #include "detail/operation.hpp"
 
 namespace weir {

@@ -1,11 +1,11 @@
 #pragma once
 
-#include <chrono>
 #include <exception>
 #include <functional>
 #include <optional>
 #include <utility>
 
+#include "detail/light_std.hpp"
 #include "detail/operation.hpp"
 #include "task.hpp"
 #include "with_timeout.hpp"

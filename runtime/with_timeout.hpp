@@ -1,10 +1,9 @@
 #pragma once
 
-#include <algorithm>
-#include <chrono>
 #include <optional>
 
 #include "clock.hpp"
+#include "detail/light_std.hpp"
 #include "detail/scope.hpp"
 #include "detail/timer.hpp"
 #include "errors.hpp"

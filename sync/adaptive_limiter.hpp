@@ -1,9 +1,9 @@
 #pragma once
 
-#include <chrono>
 #include <cstdint>
 #include <mutex>
 
+#include "../runtime/detail/light_std.hpp"
 #include "detail/token_bucket.hpp"
 #include "limiter.hpp"
 

@@ -1,12 +1,12 @@
 #pragma once
 
-#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <utility>
 
 #include "../runtime/clock.hpp"
 #include "../runtime/detail/config.hpp"
+#include "../runtime/detail/light_std.hpp"
 #include "../runtime/detail/wrapped_operation.hpp"
 #include "detail/domain_lock.hpp"
 #include "semaphore.hpp"

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <chrono>
 #include <coroutine>
 #include <cstddef>
 #include <cstdint>
@@ -8,6 +7,7 @@
 
 #include "../runtime/clock.hpp"
 #include "../runtime/detail/config.hpp"
+#include "../runtime/detail/light_std.hpp"
 #include "../runtime/detail/timer.hpp"
 #include "detail/domain_lock.hpp"
 #include "detail/object_wait.hpp"

@@ -1,10 +1,10 @@
 #pragma once
 
-#include <chrono>
 #include <exception>
 #include <system_error>
 
 #include "../../runtime/clock.hpp"
+#include "../../runtime/detail/light_std.hpp"
 
 namespace weir::detail {
 

@@ -1,10 +1,10 @@
 #pragma once
 
-#include <chrono>
 #include <memory>
 #include <string>
 
 #include "../../runtime/clock.hpp"
+#include "../../runtime/detail/light_std.hpp"
 #include "../../runtime/detail/spin_lock.hpp"
 #include "../exit_status.hpp"
 #include "descriptor.hpp"

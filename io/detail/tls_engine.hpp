@@ -1,7 +1,6 @@
 #pragma once
 
 #include <atomic>
-#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -12,6 +11,7 @@
 #include <system_error>
 #include <vector>
 
+#include "../../runtime/detail/light_std.hpp"
 #include "../tls_context.hpp"
 
 namespace weir {

@@ -1,8 +1,6 @@
 #pragma once
 
-#include <algorithm>
 #include <atomic>
-#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <exception>
@@ -15,6 +13,7 @@
 #include <vector>
 
 #include "../../runtime/clock.hpp"
+#include "../../runtime/detail/light_std.hpp"
 #include "../../runtime/result.hpp"
 #include "../../runtime/sleep.hpp"
 #include "../../runtime/task.hpp"

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <algorithm>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -12,6 +11,7 @@
 #include <variant>
 #include <vector>
 
+#include "../../runtime/detail/light_std.hpp"
 #include "flow.hpp"
 #include "stage_function.hpp"
 

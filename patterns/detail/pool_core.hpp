@@ -1,6 +1,5 @@
 #pragma once
 
-#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -11,6 +10,7 @@
 #include <vector>
 
 #include "../../runtime/clock.hpp"
+#include "../../runtime/detail/light_std.hpp"
 #include "../../runtime/task.hpp"
 #include "../../sync/event.hpp"
 #include "../../sync/semaphore.hpp"

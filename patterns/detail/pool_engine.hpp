@@ -1,6 +1,5 @@
 #pragma once
 
-#include <algorithm>
 #include <atomic>
 #include <concepts>
 #include <cstddef>
@@ -14,6 +13,7 @@
 #include <utility>
 
 #include "../../runtime/as_result.hpp"
+#include "../../runtime/detail/light_std.hpp"
 #include "../../runtime/offload.hpp"
 #include "../../runtime/with_cleanup.hpp"
 #include "../../runtime/with_timeout.hpp"

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <exception>
@@ -13,6 +12,7 @@
 #include <variant>
 
 #include "../../runtime/clock.hpp"
+#include "../../runtime/detail/light_std.hpp"
 #include "../../runtime/detail/local_value.hpp"
 #include "../../runtime/detail/promise_base.hpp"
 #include "../../runtime/errors.hpp"

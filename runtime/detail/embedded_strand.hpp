@@ -1,12 +1,12 @@
 #pragma once
 
 #include <exception>
-#include <ranges>
 #include <utility>
 #include <vector>
 
 #include "../task.hpp"
 #include "group_core.hpp"
+#include "light_std.hpp"
 
 namespace weir::detail {
 

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <condition_variable>
 #include <cstddef>
 #include <mutex>
 #include <string>
@@ -8,6 +7,7 @@
 #include <vector>
 
 #include "../counters.hpp"
+#include "condition.hpp"
 #include "intrusive_list.hpp"
 
 namespace weir::detail {
@@ -61,8 +61,8 @@ class offload_pool {
 
   const options options_;
   mutable std::mutex mutex_;
-  std::condition_variable work_;
-  std::condition_variable ended_;
+  condition work_;
+  condition ended_;
   intrusive_list<offload_job> queue_;
   std::size_t queued_ = 0;
   std::uint64_t jobs_ = 0;

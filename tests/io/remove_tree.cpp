@@ -1,3 +1,5 @@
+#include <fmt/format.h>
+
 #include <sys/stat.h>
 #include <unistd.h>
 

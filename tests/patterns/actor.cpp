@@ -5,6 +5,7 @@
 
 #include <map>
 #include <numeric>
+#include <thread>
 
 using test::simulate;
 using weir::actor;

@@ -1,5 +1,7 @@
 #include <weir/patterns/job_scheduler.hpp>
 
+#include <chrono>
+
 #include "support.hpp"
 
 using test::at;

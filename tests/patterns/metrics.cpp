@@ -1,5 +1,7 @@
 #include <weir/patterns/metrics.hpp>
 
+#include <thread>
+
 #include "support.hpp"
 
 using test::simulate;

@@ -2,6 +2,7 @@
 
 #include "support.hpp"
 
+#include <chrono>
 #include <cstdio>
 #include <random>
 

@@ -1,5 +1,7 @@
 #include "support.hpp"
 
+#include <chrono>
+
 using test::simulate;
 
 namespace {

@@ -3,6 +3,7 @@
 #include <sys/select.h>
 
 #include <array>
+#include <cmath>
 #include <map>
 #include <thread>
 
