@@ -9,6 +9,7 @@
 #include "io/connect.hpp"
 #include "io/connections.hpp"
 #include "io/copy.hpp"
+#include "io/copy_progress.hpp"
 #include "io/directory.hpp"
 #include "io/endpoint.hpp"
 #include "io/exit_status.hpp"

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "../runtime/task.hpp"
+#include "detail/copy_end.hpp"
 #include "detail/descriptor.hpp"
 #include "detail/file_access.hpp"
 #include "operations/file_control.hpp"
@@ -179,6 +180,7 @@ class file {
 
  private:
   friend class detail::open_operation;
+  friend class detail::copy_access;
   friend class pipe_reader;
   friend class pipe_writer;
 
@@ -187,6 +189,15 @@ class file {
   [[nodiscard]] static file take(int number, std::string path, detail::file_access sequential);
   [[nodiscard]] detail::file_access placed() const noexcept {
     return detail::is_stream(sequential_) ? detail::file_access::unplaced : detail::file_access::at_offset;
+  }
+
+  // For copy(). What streams and is shared may block.
+  [[nodiscard]] detail::copy_end kernel_end() const noexcept {
+    using kind = detail::copy_end::kind;
+    const kind what = !detail::is_stream(sequential_)                     ? kind::file
+                      : sequential_ == detail::file_access::shared_stream ? kind::other
+                                                                          : kind::stream;
+    return {handle_.get(), what, sequential_};
   }
 
   detail::descriptor_handle handle_;

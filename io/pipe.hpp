@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "../runtime/task.hpp"
+#include "detail/copy_end.hpp"
 #include "file.hpp"
 #include "operations/poll.hpp"
 
@@ -61,10 +62,12 @@ class pipe_reader {
 
  private:
   friend class process;
+  friend class detail::copy_access;
   friend pipe_ends make_pipe();
   explicit pipe_reader(file end) noexcept : file_(std::move(end)) {}
   /// Takes over a number that is non-blocking.
   static pipe_reader own(int number, std::string name);
+  [[nodiscard]] detail::copy_end kernel_end() const noexcept { return detail::copy_access::end_of(file_); }
 
   file file_;
 };
@@ -116,10 +119,12 @@ class pipe_writer {
 
  private:
   friend class process;
+  friend class detail::copy_access;
   friend pipe_ends make_pipe();
   explicit pipe_writer(file end) noexcept : file_(std::move(end)) {}
   /// Takes over a number that is non-blocking.
   static pipe_writer own(int number, std::string name);
+  [[nodiscard]] detail::copy_end kernel_end() const noexcept { return detail::copy_access::end_of(file_); }
 
   file file_;
 };

@@ -9,6 +9,7 @@
 #include <type_traits>
 #include <utility>
 
+#include "detail/copy_end.hpp"
 #include "stream_socket.hpp"
 
 namespace weir {
@@ -43,6 +44,10 @@ class stream_half {
   std::shared_ptr<Stream> shared_;
 
  private:
+  // For copy().
+  friend class copy_access;
+  [[nodiscard]] copy_end kernel_end() const noexcept { return copy_access::end_of(stream()); }
+
   /// Whose operations fail with EBADF.
   static Stream& closed() noexcept {
     static Stream none;
@@ -97,6 +102,9 @@ class write_half : public detail::stream_half<Stream> {
   // As the stream's.
   [[nodiscard]] auto write_some(std::span<const std::byte> from) noexcept { return this->whole().write_some(from); }
   [[nodiscard]] auto write_all(std::span<const std::byte> from) noexcept { return this->whole().write_all(from); }
+  [[nodiscard]] auto write_all_zero_copy(std::span<const std::byte> from) noexcept {
+    return this->whole().write_all_zero_copy(from);
+  }
   [[nodiscard]] auto writable() noexcept { return this->whole().writable(); }
   [[nodiscard]] std::size_t bytes_written() const noexcept { return this->stream().bytes_written(); }
   /// The peer reads end of stream. Reading goes on.
@@ -122,6 +130,15 @@ class write_half : public detail::stream_half<Stream> {
 
   bool shutdown_at_end_ = false;
 };
+
+namespace detail {
+
+template <std::derived_from<stream_socket> S>
+inline constexpr bool copied_by_kernel<read_half<S>> = copied_by_kernel<S>;
+template <std::derived_from<stream_socket> S>
+inline constexpr bool copied_by_kernel<write_half<S>> = copied_by_kernel<S>;
+
+}  // namespace detail
 
 /// Splits a stream into halves for two tasks, which may be on different workers. Allocates the record that they share.
 ///

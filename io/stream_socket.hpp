@@ -5,9 +5,11 @@
 #include <span>
 #include <utility>
 
+#include "detail/copy_end.hpp"
 #include "operations/receive.hpp"
 #include "operations/receive_lease.hpp"
 #include "operations/send.hpp"
+#include "operations/send_zero_copy.hpp"
 #include "socket_base.hpp"
 
 namespace weir {
@@ -47,6 +49,17 @@ class stream_socket : public socket_base {
   [[nodiscard]] auto write_all(std::span<const std::byte> from) noexcept {
     return detail::send_all_operation(target(), from);
   }
+  /// The same, but the kernel sends out of `from` itself where it can (io_uring, Linux 6.0, at least 16 KiB of a TCP
+  /// connection), and copies nothing. For large writes over a fast network: over loopback the kernel copies all the
+  /// same, and this is slower than write_all(). Where it is refused, also because of RLIMIT_MEMLOCK, it is write_all().
+  ///
+  /// Completes when the kernel has let go of `from`, which is when the peer has acknowledged the bytes: a round trip
+  /// later. Cancelled or failed: bytes_written() tells how much went; but a stop, and close() too, waits in the same
+  /// way for what the kernel has taken. With a peer that has vanished that may take until the kernel gives the
+  /// connection up.
+  [[nodiscard]] auto write_all_zero_copy(std::span<const std::byte> from) noexcept {
+    return detail::send_zero_copy_operation(target(), from);
+  }
 
   /// As readable(), for writes: the kernel has room, or an error to tell.
   [[nodiscard]] auto writable() noexcept { return detail::readiness_operation::writable(target()); }
@@ -64,6 +77,13 @@ class stream_socket : public socket_base {
   stream_socket(stream_socket&&) = default;
   stream_socket& operator=(stream_socket&&) = default;
   ~stream_socket() = default;
+
+ private:
+  // For copy().
+  friend class detail::copy_access;
+  [[nodiscard]] detail::copy_end kernel_end() const noexcept {
+    return {target(), detail::copy_end::kind::socket, detail::file_access::stream};
+  }
 };
 
 }  // namespace weir

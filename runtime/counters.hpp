@@ -38,6 +38,16 @@ struct worker_counters {
   std::uint64_t ring_leases = 0;  ///< of those: the kernel chose the buffer itself, from the ring's own
   std::uint64_t lease_waits = 0;  ///< times that a receive() had something to read and no buffer for it
 
+  // write_all_zero_copy().
+  std::uint64_t zero_copy_sends = 0;   ///< requests for which the kernel was given the caller's memory, and let it go
+  std::uint64_t zero_copy_copied = 0;  ///< of those: it has copied all the same, where it tells (Linux 6.2)
+
+  // copy(): bytes, by the way that they have taken.
+  std::uint64_t copied_by_range = 0;     ///< from file to file, by copy_file_range(2)
+  std::uint64_t copied_by_sendfile = 0;  ///< from a file into a socket or a pipe, by sendfile(2) or the like
+  std::uint64_t copied_by_splice = 0;    ///< between sockets and pipes, by splice(2)
+  std::uint64_t copied_by_buffer = 0;    ///< all others: read into memory and written
+
   std::chrono::nanoseconds cpu_time{};  ///< that its thread has used; of the thread that called run(), all of it
 
   // At this moment.

@@ -67,13 +67,15 @@ std::string descriptor::name() const {
   return named_->name.empty() ? fmt::format("fd {}", number_) : named_->name;
 }
 
-int descriptor::enter(io_leaf& op, io_use use, const runtime_core& runtime) noexcept {
+void descriptor::require_domain(const runtime_core& runtime) const noexcept {
   if (domain_ && domain_ != &runtime) {
     fatal(
         "weir: a descriptor made in a single-worker runtime is used by a task of another runtime: move it with "
         "release() and adopt()");
   }
-  optional_guard guard(lock_, locked());
+}
+
+int descriptor::begin_use(io_use use) noexcept {
   if (closing_) return -ECANCELED;
   if (use == io_use::reading) {
     if (reading_) return -EBUSY;
@@ -84,18 +86,30 @@ int descriptor::enter(io_leaf& op, io_use use, const runtime_core& runtime) noex
     writing_ = true;
     bytes_written_ = 0;
   }
-  operations_.push_back(op);
   in_flight_.store(in_flight_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
   return 0;
+}
+
+std::uint32_t descriptor::end_use(io_use use) noexcept {
+  if (use == io_use::reading) reading_ = false;
+  if (use == io_use::writing) writing_ = false;
+  const std::uint32_t left = in_flight_.load(std::memory_order_relaxed) - 1;
+  in_flight_.store(left, std::memory_order_relaxed);
+  return left;
+}
+
+int descriptor::enter(io_leaf& op, io_use use, const runtime_core& runtime) noexcept {
+  require_domain(runtime);
+  optional_guard guard(lock_, locked());
+  const int refused = begin_use(use);
+  if (refused == 0) operations_.push_back(op);
+  return refused;
 }
 
 bool descriptor::leave(io_leaf& op, io_use use) noexcept {
   optional_guard guard(lock_, locked());
   operations_.remove(op);
-  if (use == io_use::reading) reading_ = false;
-  if (use == io_use::writing) writing_ = false;
-  const std::uint32_t left = in_flight_.load(std::memory_order_relaxed) - 1;
-  in_flight_.store(left, std::memory_order_relaxed);
+  const std::uint32_t left = end_use(use);
   if (!closing_) return false;
   op.keep_name();  // afterwards there may be nothing left to ask
   guard.unlock();
@@ -104,6 +118,26 @@ bool descriptor::leave(io_leaf& op, io_use use) noexcept {
     delete this;
   }
   return true;
+}
+
+int descriptor::hold(io_use use, const runtime_core& runtime) noexcept {
+  require_domain(runtime);
+  optional_guard guard(lock_, locked());
+  return begin_use(use);
+}
+
+void descriptor::let_go(io_use use) noexcept {
+  optional_guard guard(lock_, locked());
+  const bool last = end_use(use) == 0 && closing_;
+  guard.unlock();
+  if (!last) return;
+  system_calls::close(number_);
+  delete this;
+}
+
+bool descriptor::is_closing() noexcept {
+  const optional_guard guard(lock_, locked());
+  return closing_;
 }
 
 void descriptor::close() noexcept {
@@ -119,7 +153,7 @@ void descriptor::close() noexcept {
 void descriptor::close_here() noexcept {
   optional_guard guard(lock_, locked());
   closing_ = true;
-  if (operations_.empty()) {
+  if (in_flight_.load(std::memory_order_relaxed) == 0) {
     guard.unlock();
     system_calls::close(number_);
     delete this;

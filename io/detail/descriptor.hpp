@@ -55,6 +55,13 @@ class descriptor final : private message {
   /// True when the descriptor is being closed: then it may be gone.
   bool leave(io_leaf& op, io_use use) noexcept;
 
+  /// For who uses the number beside an operation on another descriptor, as copies in the kernel do: it stays open, and
+  /// nobody else may use it so. 0, or as enter(). A close does not end what is done so: ask is_closing().
+  int hold(io_use use, const runtime_core& runtime) noexcept;
+  /// Ends that; this object may be gone afterwards.
+  void let_go(io_use use) noexcept;
+  [[nodiscard]] bool is_closing() noexcept;
+
   /// The owner is done with it: sockets are shut down at once, operations cancelled; this object may be gone
   /// afterwards.
   void close() noexcept;
@@ -89,6 +96,11 @@ class descriptor final : private message {
 
   void deliver() noexcept override { close_here(); }  // a close from outside of the runtime
   void close_here() noexcept;
+  void require_domain(const runtime_core& runtime) const noexcept;
+  // Both under the lock.
+  int begin_use(io_use use) noexcept;
+  /// Returns how many go on.
+  std::uint32_t end_use(io_use use) noexcept;
   /// Whether only tasks of one single-worker runtime use it, so that no lock is needed.
   [[nodiscard]] bool locked() const noexcept { return domain_ == nullptr; }
 

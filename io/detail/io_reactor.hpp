@@ -1,12 +1,16 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 
 #include "../../runtime/detail/reactor.hpp"
 
 namespace weir::detail {
 
 class lease_pool;
+
+/// How copy() has moved bytes: see worker_counters.
+enum class copy_path : std::uint8_t { range, sendfile, splice, buffer };
 
 /// What the reactors of io/ have beside what runtime/ asks of them: the buffers of receive(). Every worker's reactor is
 /// one, as make_default_reactor() makes no other.
@@ -17,6 +21,12 @@ class io_reactor : public reactor {
 
   /// Its worker's thread only. Made by the first call; null when there is no memory for it.
   [[nodiscard]] lease_pool* leases() noexcept { return leases_ ? leases_ : make_leases(); }
+
+  /// Whether the kernel may be asked to send from the caller's memory.
+  [[nodiscard]] virtual bool sends_zero_copy() const noexcept { return false; }
+
+  /// Its worker's thread only.
+  void note_copied(copy_path how, std::uint64_t bytes) noexcept;
 
   /// A derived reactor that overrides it calls it last.
   void shut_down() noexcept override { end_leases(); }

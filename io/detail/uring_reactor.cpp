@@ -24,6 +24,7 @@ namespace {
 // Constants that Debian 12's headers may not know; the kernel's ABI fixes them.
 constexpr unsigned feature_no_iowait = 1u << 17;  // Linux 6.15
 constexpr unsigned enter_no_iowait = 1u << 7;
+constexpr unsigned notification_copied = 1u << 31;  // Linux 6.2
 constexpr unsigned needed_features = IORING_FEAT_NODROP | IORING_FEAT_SUBMIT_STABLE | IORING_FEAT_RW_CUR_POS |
                                      IORING_FEAT_FAST_POLL | IORING_FEAT_EXT_ARG;
 
@@ -392,6 +393,17 @@ void uring_reactor::handle(std::uint64_t user_data, int result, std::uint32_t fl
     return;
   }
   auto& op = static_cast<io_leaf&>(*reinterpret_cast<io_operation*>(user_data));  // NOLINT(performance-no-int-to-ptr)
+  // Of a send that does not copy: the kernel still has the memory, and says in another completion when it has let go.
+  if ((flags & IORING_CQE_F_MORE) != 0) {
+    op.set_result(result);
+    return;
+  }
+  if ((flags & IORING_CQE_F_NOTIF) != 0) {
+    const bool copied = (static_cast<unsigned>(result) & notification_copied) != 0;
+    result = op.result();  // a refusal may be followed by a notification, too
+    if (result >= 0) counters_.zero_copy_sends.add();
+    if (result >= 0 && copied) counters_.zero_copy_copied.add();
+  }
   if (op.cancel_submitted && uncancelled_.head) uncancelled_.remove(op);
   complete(op, result, flags);
 }

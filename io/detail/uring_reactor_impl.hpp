@@ -33,6 +33,7 @@ class uring_reactor final : public io_reactor, private blocking_host {
   void wait(time_point deadline) noexcept override;
   void wake() noexcept override;
   void shut_down() noexcept override;
+  [[nodiscard]] bool sends_zero_copy() const noexcept override { return known_[IORING_OP_SEND_ZC]; }
   [[nodiscard]] std::size_t in_flight() const noexcept override { return in_flight_; }
   [[nodiscard]] backend_kind kind() const noexcept override { return backend_kind::uring; }
 

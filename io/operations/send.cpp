@@ -27,22 +27,19 @@ bool send_operation::goes_on(int result) noexcept {
 }
 
 // Short sends are normal, and MSG_WAITALL loses count of them when it is cancelled on older kernels: a loop of our own.
-void send_all_operation::prepare(ring_entry& entry) noexcept {
-  const std::span<const std::byte> rest = from_.subspan(done_);
-  io_uring_prep_send(raw(entry), fd(), rest.data(), transfer_size(rest.size()), MSG_NOSIGNAL);
+void send_all_leaf::prepare(ring_entry& entry) noexcept {
+  io_uring_prep_send(raw(entry), fd(), rest().data(), transfer_size(rest().size()), MSG_NOSIGNAL);
 }
 
-int send_all_operation::attempt() noexcept {
-  const std::span<const std::byte> rest = from_.subspan(done_);
-  return system_calls::outcome(::send(fd(), rest.data(), transfer_size(rest.size()), MSG_DONTWAIT | MSG_NOSIGNAL));
+int send_all_leaf::attempt() noexcept {
+  return system_calls::outcome(::send(fd(), rest().data(), transfer_size(rest().size()), MSG_DONTWAIT | MSG_NOSIGNAL));
 }
 
-int send_all_operation::simulate(simulated_kernel& kernel) noexcept {
-  const std::span<const std::byte> rest = from_.subspan(done_);
-  return kernel.ask(fd(), [&](auto& socket) { return socket.send(rest.first(transfer_size(rest.size()))); });
+int send_all_leaf::simulate(simulated_kernel& kernel) noexcept {
+  return kernel.ask(fd(), [&](auto& socket) { return socket.send(rest().first(transfer_size(rest().size()))); });
 }
 
-bool send_all_operation::goes_on(int result) noexcept {
+bool send_all_leaf::goes_on(int result) noexcept {
   done_ += static_cast<std::size_t>(result);
   target()->set_bytes_written(done_);
   return done_ < from_.size();

@@ -48,6 +48,12 @@ struct reactor_counters {
   counter buffers_taken;
   counter buffers_returned;
   counter buffers_brought;  // returned by other threads; raised under a lock of theirs
+  counter zero_copy_sends;
+  counter zero_copy_copied;
+  counter copied_by_range;
+  counter copied_by_sendfile;
+  counter copied_by_splice;
+  counter copied_by_buffer;
 };
 
 /// A worker's door to the kernel: one per worker, used by its thread only, except wake().

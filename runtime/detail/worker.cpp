@@ -254,6 +254,12 @@ worker_counters worker::counters() const noexcept {
   now.leases = of_io.leases.read();
   now.ring_leases = of_io.ring_leases.read();
   now.lease_waits = of_io.lease_waits.read();
+  now.zero_copy_sends = of_io.zero_copy_sends.read();
+  now.zero_copy_copied = of_io.zero_copy_copied.read();
+  now.copied_by_range = of_io.copied_by_range.read();
+  now.copied_by_sendfile = of_io.copied_by_sendfile.read();
+  now.copied_by_splice = of_io.copied_by_splice.read();
+  now.copied_by_buffer = of_io.copied_by_buffer.read();
   const std::uint64_t home = of_io.buffers_returned.read() + of_io.buffers_brought.read();
   now.leased = std::max(of_io.buffers_taken.read(), home) - home;
   timespec used{};

@@ -6,8 +6,10 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <string>
 #include <string_view>
+#include <thread>
 
 #include <weir/io/buffered_reader.hpp>
 #include <weir/io/buffered_writer.hpp>
@@ -245,6 +247,118 @@ class writing_behind_the_buffer final : public sending {
   }
   static constexpr std::size_t held_ = 100'000;
   weir::buffered_writer<tcp_stream&> writer_{c_.stream, {.buffer = 110'000}};
+};
+
+/// What the kernel has taken of it is in its memory until the peer has it, and that is waited for.
+class writing_without_a_copy final : public sending {
+ public:
+  ~writing_without_a_copy() override { stop_reading(); }
+  [[nodiscard]] bool outlasts_its_stop() const override { return true; }
+  task<bool> attempt(cancellation_token token) override {
+    expected_ = bytes_.size();
+    auto r = co_await as_result(with_cancellation(token, c_.stream.write_all_zero_copy(bytes_)));
+    bytes_ = guarded_buffer(0);  // whoever still had it would meet EFAULT
+    co_return completed(r);
+  }
+  // On a thread, for whoever is stopped with the operation reads nothing any more.
+  void trigger() override {
+    reading_ = std::thread([this] {
+      while (!enough_) {
+        const ssize_t n = c_.peer.receive(received_.last_from(total_), 10);
+        if (n > 0) total_ += static_cast<std::size_t>(n);
+        if (n <= 0 && n != -EAGAIN) return;
+      }
+    });
+  }
+  void pump() override {}
+  task<> settle(bool completed) override {
+    stop_reading();
+    co_await sending::settle(completed);
+  }
+
+ private:
+  void stop_reading() {
+    enough_ = true;
+    if (reading_.joinable()) reading_.join();
+  }
+  std::atomic<bool> enough_{false};
+  std::thread reading_;
+};
+
+// ---- copies that the kernel makes
+
+/// Into a socket that takes little at a time, from another one or from a file. Whatever was taken and not written is in
+/// the progress, and a second copy goes on with that.
+class copying_in_the_kernel final : public scene {
+ public:
+  explicit copying_in_the_kernel(bool from_a_file) : from_a_file_(from_a_file) { fill_pattern(sent_); }
+  task<> open() override {
+    if (!from_a_file_) {
+      in_ = connect_pair();
+      in_.peer.send(sent_);
+      co_return;
+    }
+    file_ = co_await weir::file::open(path_.path(), weir::file_mode::read_write | weir::file_mode::truncate);
+    if (::pwrite(file_.native_handle(), sent_.data(), sent_.size(), 0) != static_cast<ssize_t>(sent_.size())) {
+      throw std::runtime_error("the test's own file is not complete");
+    }
+  }
+  task<bool> attempt(cancellation_token token) override {
+    auto r = co_await as_result(with_cancellation(token, go_on()));
+    co_return completed(r);
+  }
+  void trigger() override {
+    if (!from_a_file_) in_.peer.shutdown_write();
+    pump();
+  }
+  void pump() override {
+    for (;;) {
+      const ssize_t n = out_.peer.receive(received_.last_from(total_), 0);
+      if (n <= 0) return;
+      total_ += static_cast<std::size_t>(n);
+    }
+  }
+  task<> settle(bool completed) override {
+    if (from_a_file_) expect(file_.position() == progress_.copied, "the file does not stand behind what was copied");
+    if (completed) {
+      expect(progress_.copied == sent_.size(), "it completed and is not at the end");
+    } else {
+      bool done = false;
+      co_await weir::with_task_group([&](weir::task_group& group) -> task<> {
+        group.spawn([&]() -> task<> {
+          co_await go_on();
+          done = true;
+        });
+        while (!done) {
+          pump();
+          co_await weir::yield();
+        }
+      });
+    }
+    expect(progress_.copied == sent_.size() && progress_.rest.empty(), "bytes were lost, or are counted twice");
+    out_.stream.close();
+    for (ssize_t n = 1; n > 0;) {
+      n = out_.peer.receive(received_.last_from(total_));
+      if (n > 0) total_ += static_cast<std::size_t>(n);
+    }
+    expect(total_ == sent_.size() && is_pattern(received_.first(total_)), "something else was written");
+  }
+
+ private:
+  task<std::uint64_t> go_on() {
+    if (from_a_file_) return weir::copy(file_, out_.stream, {.buffer = 4096, .progress = &progress_});
+    return weir::copy(in_.stream, out_.stream, {.progress = &progress_});
+  }
+
+  const bool from_a_file_;
+  connection in_;
+  temporary_file path_;
+  weir::file file_;
+  connection out_ = connect_pair(true);
+  weir::copy_progress progress_;
+  guarded_buffer sent_{100'000};
+  guarded_buffer received_{100'001};
+  std::size_t total_ = 0;
 };
 
 // ---- files
@@ -546,8 +660,11 @@ constexpr std::array kinds = {
     kind_of_operation{some_row, "buffered_reader::peek", make_scene<reading_a_text, reading_form::peek>},
     kind_of_operation{"`lines(...).next()`", "lines", make_scene<reading_a_text, reading_form::lines>},
     kind_of_operation{"`copy(from, to)`", "copy", make_scene<reading_a_text, reading_form::copy>},
+    kind_of_operation{"`copy(from, to)`", "copy from socket to socket", make_scene<copying_in_the_kernel, false>},
+    kind_of_operation{"`copy(from, to)`", "copy from file to socket", make_scene<copying_in_the_kernel, true>},
     kind_of_operation{helper_row, "read_exactly from any stream", make_scene<reading_exactly_from>},
     kind_of_operation{helper_row, "write_all to any stream", make_scene<writing_all_to>},
+    kind_of_operation{"`tcp_stream::write_all_zero_copy`", "write_all_zero_copy", make_scene<writing_without_a_copy>},
     kind_of_operation{write_row, "buffered_writer::write", make_scene<writing_past_the_buffer, writing_form::write>},
     kind_of_operation{write_row, "buffered_writer::write_some",
                       make_scene<writing_past_the_buffer, writing_form::write_some>},
