@@ -50,8 +50,8 @@ T* at(const void* address, std::size_t alignment, std::size_t offset = 0) noexce
   // NOLINTNEXTLINE(performance-no-int-to-ptr)
   return reinterpret_cast<T*>((reinterpret_cast<std::uintptr_t>(address) & ~(alignment - 1)) + offset);
 }
-slab& slab_of(const void* block) noexcept { return *at<slab>(block, slab_size); }
-region& region_of(const void* block) noexcept { return *at<region>(block, region_size, region_at); }
+slab& slab_of(const void* inside) noexcept { return *at<slab>(inside, slab_size); }
+region& region_of(const void* inside) noexcept { return *at<region>(inside, region_size, region_at); }
 
 constinit spin_lock heap_lock;
 // All of this is guarded by it.
