@@ -323,13 +323,9 @@ class copying_in_the_kernel final : public scene {
     if (completed) {
       expect(progress_.copied == sent_.size(), "it completed and is not at the end");
     } else {
-      bool done = false;
       co_await weir::with_task_group([&](weir::task_group& group) -> task<> {
-        group.spawn([&]() -> task<> {
-          co_await go_on();
-          done = true;
-        });
-        while (!done) {
+        group.spawn(go_on());
+        while (group.size() != 0) {
           pump();
           co_await weir::yield();
         }
