@@ -244,7 +244,7 @@ void epoll_reactor::cancel(io_operation& operation) noexcept {
       if (foreign_watch* const foreign = op.foreign()) {
         stop_watching(*foreign);
       } else {
-        unlink(*find(op), op);
+        find(op)->waiting[direction_of(op)].remove(op);
         --waiting_;
       }
       complete_later(op, -ECANCELED);
@@ -260,26 +260,7 @@ void epoll_reactor::cancel(io_operation& operation) noexcept {
 void epoll_reactor::enqueue(watch& at, io_leaf& op) noexcept {
   op.where = io_leaf::place::waiting;
   ++waiting_;
-  io_leaf*& first = at.waiting[direction_of(op)];
-  if (!first) {
-    first = op.next_waiting = op.previous_waiting = &op;
-    return;
-  }
-  op.next_waiting = first;
-  op.previous_waiting = first->previous_waiting;
-  op.previous_waiting->next_waiting = &op;
-  first->previous_waiting = &op;
-}
-
-void epoll_reactor::unlink(watch& at, io_leaf& op) noexcept {
-  io_leaf*& first = at.waiting[direction_of(op)];
-  if (op.next_waiting == &op) {
-    first = nullptr;
-    return;
-  }
-  if (first == &op) first = op.next_waiting;
-  op.next_waiting->previous_waiting = op.previous_waiting;
-  op.previous_waiting->next_waiting = op.next_waiting;
+  at.waiting[direction_of(op)].push(op);
 }
 
 // ---- completions
@@ -288,9 +269,7 @@ void epoll_reactor::unlink(watch& at, io_leaf& op) noexcept {
 void epoll_reactor::complete_later(io_leaf& op, int result) noexcept {
   op.where = io_leaf::place::completing;
   op.set_result(result);
-  op.next_waiting = nullptr;
-  (last_completed_ ? last_completed_->next_waiting : first_completed_) = &op;
-  last_completed_ = &op;
+  completed_.push(op);
 }
 
 void epoll_reactor::complete(io_leaf& op, int result) noexcept {
@@ -302,13 +281,8 @@ void epoll_reactor::complete(io_leaf& op, int result) noexcept {
 
 /// An operation may submit itself again from completed(). What completes that way is left for the next turn.
 void epoll_reactor::deliver_completions() noexcept {
-  io_leaf* op = std::exchange(first_completed_, nullptr);
-  last_completed_ = nullptr;
-  while (op) {
-    io_leaf* const next = op->next_waiting;
-    complete(*op, op->result());
-    op = next;
-  }
+  leaf_queue now = std::move(completed_);
+  while (io_leaf* const op = now.pop()) complete(*op, op->result());
 }
 
 void epoll_reactor::poll() noexcept {
@@ -317,7 +291,7 @@ void epoll_reactor::poll() noexcept {
 }
 
 void epoll_reactor::wait(time_point deadline) noexcept {
-  collect(woken_ || first_completed_ ? time_point::min() : deadline);
+  collect(woken_ || !completed_.empty() ? time_point::min() : deadline);
   woken_ = false;
   deliver_completions();
 }
@@ -374,7 +348,7 @@ void epoll_reactor::handle(std::uint64_t tag, std::uint32_t events) noexcept {
     return;
   }
   at.short_is_empty = (events & more_than_data) == 0;
-  const bool claimed = at.waiting[reading] || at.waiting[writing];
+  const bool claimed = !at.waiting[reading].empty() || !at.waiting[writing].empty();
   if ((events & makes_readable) != 0) {
     at.ready[reading] = true;
     serve(at, reading);
@@ -394,7 +368,7 @@ void epoll_reactor::handle(std::uint64_t tag, std::uint32_t events) noexcept {
 }
 
 void epoll_reactor::handle_foreign(watch& at) noexcept {
-  io_leaf* const op = at.waiting[reading];
+  io_leaf* const op = at.waiting[reading].first();
   if (!op) return;
   const int result = attempt(*op, nullptr);
   if (result == -EAGAIN) return;
@@ -403,11 +377,12 @@ void epoll_reactor::handle_foreign(watch& at) noexcept {
 }
 
 void epoll_reactor::serve(watch& at, direction which) noexcept {
-  while (at.ready[which] && at.waiting[which]) {
-    io_leaf& op = *at.waiting[which];
+  leaf_queue& waiting = at.waiting[which];
+  while (at.ready[which] && !waiting.empty()) {
+    io_leaf& op = *waiting.first();
     const int result = attempt(op, &at);
     if (result == -EAGAIN) return;
-    unlink(at, op);
+    waiting.remove(op);
     --waiting_;
     complete_later(op, result);
   }

@@ -7,6 +7,7 @@
 
 #include "blocking_step.hpp"
 #include "io_reactor.hpp"
+#include "leaf_queue.hpp"
 
 namespace weir::detail {
 
@@ -45,7 +46,7 @@ class epoll_reactor final : public io_reactor, private blocking_host {
     std::array<bool, 2> ready{};        // by direction: an attempt may succeed
     bool short_is_empty = true;         // see attempt()
     std::uint8_t unclaimed = 0;         // events in a row that nobody here had waited for
-    std::array<io_leaf*, 2> waiting{};  // by direction: the first of a ring of operations, first come, first served
+    std::array<leaf_queue, 2> waiting;  // by direction
   };
 
   /// Closes its number.
@@ -74,7 +75,6 @@ class epoll_reactor final : public io_reactor, private blocking_host {
   void came_back(io_leaf& op, int result) noexcept override;
 
   void enqueue(watch& at, io_leaf& op) noexcept;
-  static void unlink(watch& at, io_leaf& op) noexcept;
   void complete_later(io_leaf& op, int result) noexcept;
   void complete(io_leaf& op, int result) noexcept;
   void deliver_completions() noexcept;
@@ -92,8 +92,7 @@ class epoll_reactor final : public io_reactor, private blocking_host {
   std::vector<watch> watches_;  // by number
   std::size_t in_flight_ = 0;
   std::size_t waiting_ = 0;  // of those, the ones that wait for a descriptor
-  io_leaf* first_completed_ = nullptr;
-  io_leaf* last_completed_ = nullptr;
+  leaf_queue completed_;     // to be completed at the next turn
 };
 
 }  // namespace weir::detail

@@ -69,14 +69,16 @@ lease_pool::~lease_pool() {
 
 // ---- buffers
 
+unsigned lease_pool::pop_free() noexcept { return std::exchange(free_, next_[free_]); }
+
 lease lease_pool::take_free() noexcept {
-  const unsigned index = std::exchange(free_, next_[free_]);
+  const unsigned index = pop_free();
   counters_.buffers_taken.add();
   return {*this, at(index), index};
 }
 
 lease lease_pool::take() noexcept {
-  if (first_waiting_) return {};
+  if (!waiting_.empty()) return {};
   if (free_ == none) collect();
   return free_ == none ? lease() : take_free();
 }
@@ -106,7 +108,7 @@ void lease_pool::give_back(unsigned index) noexcept {
 void lease_pool::put(unsigned index) noexcept {
   next_[index] = free_;
   free_ = index;
-  if (first_waiting_) {
+  if (!waiting_.empty()) {
     serve_soon();
   } else {
     fill_ring();
@@ -131,14 +133,7 @@ void lease_pool::note_lease(bool by_ring) noexcept {
 
 void lease_pool::wait_for_buffer(receive_lease_operation& op) noexcept {
   counters_.lease_waits.add();
-  op.next_waiting = nullptr;
-  op.previous_waiting = last_waiting_;
-  if (last_waiting_) {
-    last_waiting_->next_waiting = &op;
-  } else {
-    first_waiting_ = &op;
-  }
-  last_waiting_ = &op;
+  waiting_.push(op);
   {
     const std::lock_guard guard(lock_);
     wanted_ = true;
@@ -147,21 +142,7 @@ void lease_pool::wait_for_buffer(receive_lease_operation& op) noexcept {
   if (free_ != none) serve_soon();
 }
 
-void lease_pool::stop_waiting(receive_lease_operation& op) noexcept {
-  auto* const next = static_cast<receive_lease_operation*>(op.next_waiting);
-  auto* const previous = static_cast<receive_lease_operation*>(op.previous_waiting);
-  if (previous) {
-    previous->next_waiting = next;
-  } else {
-    first_waiting_ = next;
-  }
-  if (next) {
-    next->previous_waiting = previous;
-  } else {
-    last_waiting_ = previous;
-  }
-  op.next_waiting = op.previous_waiting = nullptr;
-}
+void lease_pool::stop_waiting(receive_lease_operation& op) noexcept { waiting_.remove(op); }
 
 void lease_pool::serve_soon() noexcept {
   if (serving_) return;
@@ -178,13 +159,11 @@ void lease_pool::deliver() noexcept {
   serving_ = true;
   collect();
   // An operation that finds nothing to read after all gives its buffer back at once, for the next one.
-  while (first_waiting_ && free_ != none) {
-    receive_lease_operation& first = *first_waiting_;
-    stop_waiting(first);
-    first.go_on_with(take_free());
+  while (!waiting_.empty() && free_ != none) {
+    static_cast<receive_lease_operation&>(*waiting_.pop()).go_on_with(take_free());
   }
   serving_ = false;
-  if (first_waiting_) return;
+  if (!waiting_.empty()) return;
   {
     const std::lock_guard guard(lock_);
     wanted_ = false;
@@ -206,8 +185,8 @@ void lease_pool::use_ring() noexcept {
 }
 
 void lease_pool::fill_ring() noexcept {
-  while (in_ring_ < wanted_in_ring_ && free_ != none && !first_waiting_) {
-    const unsigned index = std::exchange(free_, next_[free_]);
+  while (in_ring_ < wanted_in_ring_ && free_ != none && waiting_.empty()) {
+    const unsigned index = pop_free();
     io_uring_buf_ring_add(ring_, at(index), static_cast<unsigned>(size_), static_cast<unsigned short>(index),
                           static_cast<int>(ring_entries_ - 1), 0);
     io_uring_buf_ring_advance(ring_, 1);

@@ -9,6 +9,7 @@
 #include "../../runtime/detail/scheduler.hpp"
 #include "../../runtime/detail/spin_lock.hpp"
 #include "../lease.hpp"
+#include "leaf_queue.hpp"
 
 struct io_uring_buf_ring;  // NOLINT(readability-identifier-naming): the kernel's
 
@@ -77,6 +78,7 @@ class lease_pool final : private message {
   void put(unsigned index) noexcept;
   void fill_ring() noexcept;
   void serve_soon() noexcept;
+  unsigned pop_free() noexcept;
   [[nodiscard]] lease take_free() noexcept;
 
   reactor_counters& counters_;
@@ -92,8 +94,7 @@ class lease_pool final : private message {
   unsigned wanted_in_ring_ = 0;  // as many as have been in use at once, from a few on
   unsigned in_ring_ = 0;         // published, and not known to be given away
   std::uint32_t free_ = none;  // the first of a list: the latest to come home is the first to go, while it is in cache
-  receive_lease_operation* first_waiting_ = nullptr;
-  receive_lease_operation* last_waiting_ = nullptr;
+  leaf_queue waiting_;         // receive_lease_operations
 
   // For other threads. The owner is never another worker that has the same address: it is forgotten before it goes.
   std::atomic<worker*> owner_;

@@ -84,31 +84,6 @@ void store_release(T* to, T value) noexcept {
 
 }  // namespace
 
-void uring_reactor::leaf_queue::push(io_leaf& op) noexcept {
-  op.next_waiting = nullptr;
-  (tail ? tail->next_waiting : head) = &op;
-  tail = &op;
-}
-
-io_leaf* uring_reactor::leaf_queue::pop() noexcept {
-  io_leaf* op = head;
-  if (!op) return nullptr;
-  head = op->next_waiting;
-  if (!head) tail = nullptr;
-  return op;
-}
-
-bool uring_reactor::leaf_queue::remove(io_leaf& op) noexcept {
-  io_leaf* before = nullptr;
-  for (io_leaf* at = head; at; before = at, at = at->next_waiting) {
-    if (at != &op) continue;
-    (before ? before->next_waiting : head) = op.next_waiting;
-    if (tail == &op) tail = before;
-    return true;
-  }
-  return false;
-}
-
 // ---- set-up
 
 namespace {
@@ -304,7 +279,7 @@ void uring_reactor::submit(io_operation& operation) noexcept {
     submit_blocking(op);
     return;
   }
-  if (!waiting_.head) {
+  if (waiting_.empty()) {
     if (io_uring_sqe* entry = next_entry()) {
       put(op, *entry);
       return;
@@ -344,12 +319,12 @@ void uring_reactor::cancel(io_operation& operation) noexcept {
 }
 
 void uring_reactor::fill_from_queues() noexcept {
-  while (uncancelled_.head) {
+  while (!uncancelled_.empty()) {
     io_uring_sqe* entry = next_entry();
     if (!entry) return;
     put_cancel(*uncancelled_.pop(), *entry);
   }
-  while (waiting_.head) {
+  while (!waiting_.empty()) {
     io_uring_sqe* entry = next_entry();
     if (!entry) return;
     put(*waiting_.pop(), *entry);
@@ -404,7 +379,8 @@ void uring_reactor::handle(std::uint64_t user_data, int result, std::uint32_t fl
     if (result >= 0) counters_.zero_copy_sends.add();
     if (result >= 0 && copied) counters_.zero_copy_copied.add();
   }
-  if (op.cancel_submitted && uncancelled_.head) uncancelled_.remove(op);
+  // No entry was there for its cancel, and none is needed any more.
+  if (op.next_waiting) uncancelled_.remove(op);
   complete(op, result, flags);
 }
 
@@ -447,15 +423,15 @@ void uring_reactor::complete_later(io_leaf& op, int result) noexcept {
 
 void uring_reactor::deliver_completions() noexcept {
   // Those that come by what completes here wait for the next turn.
-  leaf_queue now = std::exchange(completed_, {});
+  leaf_queue now = std::move(completed_);
   while (io_leaf* op = now.pop()) complete(*op, op->result(), 0);
 }
 
 void uring_reactor::flush_and_reap(unsigned wanted, const __kernel_timespec* timeout) noexcept {
-  if (waiting_.head || uncancelled_.head) fill_from_queues();
+  if (!waiting_.empty() || !uncancelled_.empty()) fill_from_queues();
   if (wakeable_ && !wake_armed_) arm_wake();
   // What the kernel does not take now must not wait for what it has: the missing one may be what ends the wait.
-  const bool held_back = waiting_.head || uncancelled_.head || (wakeable_ && !wake_armed_);
+  const bool held_back = !waiting_.empty() || !uncancelled_.empty() || (wakeable_ && !wake_armed_);
   if (wanted != 0 && held_back && (!timeout || timeout->tv_sec != 0 || timeout->tv_nsec > soon.tv_nsec)) {
     timeout = &soon;
   }
@@ -468,13 +444,13 @@ void uring_reactor::flush_and_reap(unsigned wanted, const __kernel_timespec* tim
     static_cast<void>(enter(wanted, timeout));
   }
   reap();
-  if (completed_.head) deliver_completions();
+  if (!completed_.empty()) deliver_completions();
 }
 
 void uring_reactor::poll() noexcept { flush_and_reap(0, nullptr); }
 
 void uring_reactor::wait(time_point deadline) noexcept {
-  if (completed_.head) {
+  if (!completed_.empty()) {
     poll();
     return;
   }

@@ -10,6 +10,7 @@
 
 #include "blocking_step.hpp"
 #include "io_reactor.hpp"
+#include "leaf_queue.hpp"
 
 namespace weir::detail {
 
@@ -38,15 +39,6 @@ class uring_reactor final : public io_reactor, private blocking_host {
   [[nodiscard]] backend_kind kind() const noexcept override { return backend_kind::uring; }
 
  private:
-  /// A first in, first out list through io_leaf::next_waiting.
-  struct leaf_queue {
-    io_leaf* head = nullptr;
-    io_leaf* tail = nullptr;
-    void push(io_leaf& op) noexcept;
-    io_leaf* pop() noexcept;
-    bool remove(io_leaf& op) noexcept;
-  };
-
   explicit uring_reactor(const reactor_options& options) noexcept : io_reactor(options) {}
   int set_up(unsigned entries, unsigned flags) noexcept;
   [[nodiscard]] int try_out() noexcept;
