@@ -97,31 +97,34 @@ template class receive_message_leaf<unix_endpoint>;
 
 // ---- send
 
-bool send_datagram_operation::ready(const await_context& context) noexcept {
-  if (!connected_ && !to_) {  // the kernel would send to whom the socket is connected
-    if (context.env->is_stopped()) return false;
-    set_result(-EDESTADDRREQ);
-    return true;
-  }
-  return try_io(context);
+bool send_to_leaf::refuse(const await_context& context, int error) noexcept {
+  if (context.env->is_stopped()) return false;
+  set_result(error);
+  return true;
 }
 
-void* send_datagram_operation::header() noexcept {
+void* send_to_leaf::header(std::span<const std::byte> bytes, std::span<std::byte> control) noexcept {
   const std::size_t size = connected_ ? 0 : to_.to_native(address_.data());
-  return header_.begin(bytes_, std::span(address_).first(size));
+  return header_.begin(bytes, std::span(address_).first(size), control);
+}
+
+int send_to_leaf::simulate_send(simulated_kernel& kernel, std::span<const std::byte> bytes) noexcept {
+  return kernel.ask<simulated_socket_of<endpoint>>(
+      fd(), [&](auto& socket) { return socket.send_message(bytes, connected_ ? nullptr : &to_); });
+}
+
+bool send_datagram_operation::ready(const await_context& context) noexcept {
+  return is_without_peer() ? refuse(context, -EDESTADDRREQ) : try_io(context);
 }
 
 void send_datagram_operation::prepare(ring_entry& entry) noexcept {
-  io_uring_prep_sendmsg(raw(entry), fd(), message_of(header()), MSG_NOSIGNAL);
+  io_uring_prep_sendmsg(raw(entry), fd(), message_of(header(bytes_)), MSG_NOSIGNAL);
 }
 
 int send_datagram_operation::attempt() noexcept {
-  return system_calls::outcome(::sendmsg(fd(), message_of(header()), MSG_NOSIGNAL | MSG_DONTWAIT));
+  return system_calls::outcome(::sendmsg(fd(), message_of(header(bytes_)), MSG_NOSIGNAL | MSG_DONTWAIT));
 }
 
-int send_datagram_operation::simulate(simulated_kernel& kernel) noexcept {
-  return kernel.ask<simulated_socket_of<endpoint>>(
-      fd(), [&](auto& socket) { return socket.send_message(bytes_, connected_ ? nullptr : &to_); });
-}
+int send_datagram_operation::simulate(simulated_kernel& kernel) noexcept { return simulate_send(kernel, bytes_); }
 
 }  // namespace weir::detail

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <optional>
 #include <span>
+#include <string>
 #include <type_traits>
 
 #include "../detail/io_operation.hpp"
@@ -116,16 +117,41 @@ class [[nodiscard]] receive_packet_operation final
   }
 };
 
-/// Sends one UDP datagram; to whom the socket is connected if no peer is named.
-class [[nodiscard]] send_datagram_operation final : public io_awaitable<send_datagram_operation, void> {
+/// What sends UDP datagrams: to whom the socket is connected if no peer is named.
+class send_to_leaf : public io_leaf {
+ protected:
+  explicit send_to_leaf(descriptor* over) noexcept : io_leaf(over), connected_(true) {}
+  send_to_leaf(descriptor* over, const endpoint& to) noexcept : io_leaf(over), to_(to), connected_(false) {}
+  send_to_leaf(const send_to_leaf& other) noexcept : io_leaf(other), to_(other.to_), connected_(other.connected_) {}
+  ~send_to_leaf() = default;
+
+  /// No peer is named, and it is not meant for that to whom the socket is connected; which the kernel would take.
+  [[nodiscard]] bool is_without_peer() const noexcept { return !connected_ && !to_; }
+  /// From ready(): fails without asking the kernel, unless the task is stopped.
+  bool refuse(const await_context& context, int error) noexcept;
+  /// A struct msghdr for these bytes.
+  void* header(std::span<const std::byte> bytes, std::span<std::byte> control = {}) noexcept;
+  int simulate_send(simulated_kernel& kernel, std::span<const std::byte> bytes) noexcept;
+
+ private:
+  [[nodiscard]] readiness needs() const noexcept override { return readiness::output; }
+  [[nodiscard]] io_use use() const noexcept override { return io_use::other; }
+  [[nodiscard]] std::string object() const override { return connected_ ? io_leaf::object() : to_.to_string(); }
+
+  endpoint to_;
+  bool connected_;
+  message_header header_;
+  alignas(8) std::array<std::byte, endpoint::native_size> address_;
+};
+
+/// Sends one.
+class [[nodiscard]] send_datagram_operation final : public io_awaitable<send_datagram_operation, void, send_to_leaf> {
  public:
   static constexpr const char* verb = "send to";
-  send_datagram_operation(descriptor* over, std::span<const std::byte> bytes) noexcept
-      : io_awaitable(over), bytes_(bytes), connected_(true) {}
-  send_datagram_operation(descriptor* over, std::span<const std::byte> bytes, const endpoint& to) noexcept
-      : io_awaitable(over), bytes_(bytes), to_(to), connected_(false) {}
-  send_datagram_operation(const send_datagram_operation& other) noexcept
-      : io_awaitable(other), bytes_(other.bytes_), to_(other.to_), connected_(other.connected_) {}
+  template <class... To>
+  send_datagram_operation(descriptor* over, std::span<const std::byte> bytes, const To&... to) noexcept
+      : io_awaitable(over, to...), bytes_(bytes) {}
+  send_datagram_operation(const send_datagram_operation&) = default;
   ~send_datagram_operation() = default;
 
   bool ready(const await_context& context) noexcept;
@@ -135,16 +161,8 @@ class [[nodiscard]] send_datagram_operation final : public io_awaitable<send_dat
   void prepare(ring_entry& entry) noexcept override;
   int attempt() noexcept override;
   int simulate(simulated_kernel& kernel) noexcept override;
-  [[nodiscard]] readiness needs() const noexcept override { return readiness::output; }
-  [[nodiscard]] io_use use() const noexcept override { return io_use::other; }
-  [[nodiscard]] std::string object() const override { return connected_ ? io_leaf::object() : to_.to_string(); }
-  void* header() noexcept;
 
   std::span<const std::byte> bytes_;
-  endpoint to_;
-  bool connected_;
-  message_header header_;
-  alignas(8) std::array<std::byte, endpoint::native_size> address_;
 };
 
 }  // namespace detail

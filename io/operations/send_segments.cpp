@@ -40,14 +40,10 @@ constinit std::atomic<bool> kernel_may_split{true};
 bool send_segments_operation::ready(const await_context& context) noexcept {
   if (bytes_.empty()) return finish_empty(context);
   int refused = 0;
-  if (!connected_ && !to_) refused = -EDESTADDRREQ;
+  if (is_without_peer()) refused = -EDESTADDRREQ;
   if (segment_ == 0) refused = -EINVAL;
   if (segment_ > longest_datagram) refused = -EMSGSIZE;
-  if (refused != 0) {
-    if (context.env->is_stopped()) return false;
-    set_result(refused);
-    return true;
-  }
+  if (refused != 0) return refuse(context, refused);
   grouped_ = bytes_.size() > segment_ && 2 * segment_ <= longest_datagram && target() &&
              !simulated_kernel::is_simulated(fd()) && kernel_may_split.load(std::memory_order_relaxed) &&
              kernel_can_split(fd());
@@ -60,7 +56,8 @@ std::span<const std::byte> send_segments_operation::next(std::size_t from) const
   return rest.first(std::min(rest.size(), segments * segment_));
 }
 
-void* send_segments_operation::header(std::span<const std::byte> part) noexcept {
+void* send_segments_operation::next_header(std::size_t from) noexcept {
+  const std::span<const std::byte> part = next(from);
   static_assert(CMSG_SPACE(sizeof(std::uint16_t)) == sizeof control_);
   std::span<std::byte> control;
   if (part.size() > segment_) {
@@ -72,28 +69,24 @@ void* send_segments_operation::header(std::span<const std::byte> part) noexcept 
     const auto size = static_cast<std::uint16_t>(segment_);
     std::memcpy(CMSG_DATA(told), &size, sizeof size);
   }
-  const std::size_t address = connected_ ? 0 : to_.to_native(address_.data());
-  return header_.begin(part, std::span(address_).first(address), control);
+  return header(part, control);
 }
 
 void send_segments_operation::prepare(ring_entry& entry) noexcept {
-  io_uring_prep_sendmsg(raw(entry), fd(), static_cast<msghdr*>(header(next(done_))), MSG_NOSIGNAL);
+  io_uring_prep_sendmsg(raw(entry), fd(), static_cast<msghdr*>(next_header(done_)), MSG_NOSIGNAL);
 }
 
 int send_segments_operation::attempt() noexcept {
   std::size_t sent = 0;
   while (done_ + sent < bytes_.size()) {
-    const ssize_t n = ::sendmsg(fd(), static_cast<msghdr*>(header(next(done_ + sent))), MSG_NOSIGNAL | MSG_DONTWAIT);
+    const ssize_t n = ::sendmsg(fd(), static_cast<msghdr*>(next_header(done_ + sent)), MSG_NOSIGNAL | MSG_DONTWAIT);
     if (n < 0) return sent != 0 ? static_cast<int>(sent) : -errno;
     sent += static_cast<std::size_t>(n);
   }
   return static_cast<int>(sent);
 }
 
-int send_segments_operation::simulate(simulated_kernel& kernel) noexcept {
-  return kernel.ask<simulated_socket_of<endpoint>>(
-      fd(), [&](auto& socket) { return socket.send_message(next(done_), connected_ ? nullptr : &to_); });
-}
+int send_segments_operation::simulate(simulated_kernel& kernel) noexcept { return simulate_send(kernel, next(done_)); }
 
 bool send_segments_operation::goes_on(int result) noexcept {
   done_ += static_cast<std::size_t>(result);
