@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 
 #include <chrono>
+#include <numeric>
 #include <string>
 #include <system_error>
 #include <utility>
@@ -50,8 +51,8 @@ weir::task<outcome> ask_all(weir::endpoint server, weir::limiter& pace) {
     // pass, such as "permission denied", are thrown at once.
     co_return co_await weir::retry({.attempts = 8, .initial_delay = 100ms, .max_delay = 5s}, attempt);
   };
-  std::vector<int> numbers;
-  for (int n = 0; n < requests; ++n) numbers.push_back(n);
+  std::vector<int> numbers(static_cast<std::size_t>(requests));
+  std::iota(numbers.begin(), numbers.end(), 0);
   const auto answers = co_await weir::map_all(std::move(numbers), one, {.workers = at_once});
   sum.answered = static_cast<int>(answers.size());
   co_return sum;

@@ -139,8 +139,10 @@ class basic_worker_pool {
     submit_operation<R, Args...> attempt(*pool_, *job, duration::max());
     if (!attempt.try_now()) pool_->count_refused();
     job_ticket<R> ticket = attempt.conclude();
-    if (!ticket)
+    if (!ticket) {
+      // NOLINTNEXTLINE(bugprone-use-after-move): what was moved into the job goes back
       std::apply([&](Args&... kept) { (give_back(kept, std::forward<Us>(arguments)), ...); }, *job->arguments);
+    }
     return ticket;
   }
 
