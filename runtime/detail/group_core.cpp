@@ -38,8 +38,8 @@ void group_core::adopt_with_care(strand& child) noexcept {
   count_in(*child.in_, child);
   if (!state_.requested()) return;
   // tell_children may have gone past already, or may find it still: told_ decides under the lock.
-  if (child.told_) return;
-  child.told_ = true;
+  if (child.told_.load(std::memory_order_relaxed)) return;
+  child.told_.store(true, std::memory_order_relaxed);
   guard.unlock();
   child.state_.request(state_.cause());
 }
@@ -193,8 +193,8 @@ void group_core::tell_children(cancellation_cause cause) noexcept {
 void group_core::tell_children(child_list& in, cancellation_cause cause) noexcept {
   optional_guard guard(in.lock, shared_);
   for (strand* child = in.children.first(); child; child = in.children.after(*child)) {
-    if (child->told_) continue;
-    child->told_ = true;
+    if (child->told_.load(std::memory_order_relaxed)) continue;
+    child->told_.store(true, std::memory_order_relaxed);
     child->busy_.store(true, std::memory_order_relaxed);
     guard.unlock();
     child->state_.request(cause);
@@ -243,27 +243,19 @@ bool group_core::note_failure(const std::exception_ptr& exception) noexcept {
   return true;
 }
 
-void group_core::take_out(strand& child, child_list& in, const std::exception_ptr* exception, bool stopped) noexcept {
-  optional_guard guard(in.lock, shared_);
-  const bool told = child.told_;
-  if (&in != &own_) guard.unlock();
-  {
-    optional_guard own(lock_, shared_ && &in != &own_);
-    optional_guard<spin_lock>& held = &in != &own_ ? own : guard;
-    const bool decides = policy_ == on_failure::first_decides && child_ended(child, stopped);
-    if (stopped && told) cut_short_ = true;
-    if (exception) child.failure_kept_ = note_failure(*exception) || decides;
-    if (decides || child.failure_kept_) {
-      held.unlock();
-      state_.request(cancellation_cause::requested);
-      held.relock();
-    }
-  }
-  if (&in != &own_) guard.relock();
-  unlink(child, guard);
+void group_core::note_outcome(strand& child, const std::exception_ptr* exception, bool stopped) noexcept {
+  optional_guard guard(lock_, shared_);
+  const bool decides = policy_ == on_failure::first_decides && child_ended(child, stopped);
+  // What has stopped it came after it was told.
+  if (stopped && child.told_.load(std::memory_order_relaxed)) cut_short_ = true;
+  if (exception) child.failure_kept_ = note_failure(*exception) || decides;
+  if (!decides && !child.failure_kept_) return;
+  guard.unlock();
+  state_.request(cancellation_cause::requested);
 }
 
-void group_core::unlink(strand& child, optional_guard<spin_lock>& guard) noexcept {
+void group_core::unlink_shared(strand& child, child_list& in) noexcept {
+  optional_guard guard(in.lock, true);
   backoff wait;
   while (child.busy_.load(std::memory_order_acquire)) {
     guard.unlock();
@@ -276,11 +268,9 @@ void group_core::unlink(strand& child, optional_guard<spin_lock>& guard) noexcep
 promise_base* group_core::remove(strand& child, child_list& in, const std::exception_ptr* exception,
                                  bool stopped) noexcept {
   // A child that has just returned is nobody's concern but the list's.
-  if (exception || stopped || policy_ == on_failure::first_decides) {
-    take_out(child, in, exception, stopped);
-  } else if (shared_) {
-    optional_guard guard(in.lock, true);
-    unlink(child, guard);
+  if (exception || stopped || policy_ == on_failure::first_decides) note_outcome(child, exception, stopped);
+  if (shared_) {
+    unlink_shared(child, in);
   } else {
     child.list_hook::unlink();
   }

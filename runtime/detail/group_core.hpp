@@ -81,7 +81,7 @@ class strand : public boundary, public list_hook, public message {
     error_handler on_error_;
   };
   bool failure_kept_ = false;
-  bool told_ = false;              // of the group's cancellation
+  std::atomic<bool> told_{false};  // of the group's cancellation; written under its list's lock
   std::atomic<bool> busy_{false};  // a canceller is telling it: it cannot leave the list
   // What comes from outside, in the one message that a strand is.
   static constexpr std::uint8_t arrival = 1;  // the strand itself is in the inbox
@@ -220,9 +220,10 @@ class group_core : public stoppable {
   void adopt_with_care(strand& child) noexcept;
   /// A child has ended, with `exception` unless that is null. Returns the frame to go on with, or null.
   promise_base* remove(strand& child, child_list& in, const std::exception_ptr* exception, bool stopped) noexcept;
-  void take_out(strand& child, child_list& in, const std::exception_ptr* exception, bool stopped) noexcept;
+  /// What the child's end means for the group, which may be that all others are to be cancelled.
+  void note_outcome(strand& child, const std::exception_ptr* exception, bool stopped) noexcept;
   promise_base* count_out_of_part(child_list& in) noexcept;
-  static void unlink(strand& child, optional_guard<spin_lock>& guard) noexcept;
+  static void unlink_shared(strand& child, child_list& in) noexcept;
   void tell_children(child_list& in, cancellation_cause cause) noexcept;
   /// Of a divided group: exact at one moment. Without the group's own lock.
   [[nodiscard]] std::size_t live_in_parts() const noexcept;
