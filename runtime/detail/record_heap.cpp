@@ -27,15 +27,16 @@ static_assert(region_size / slab_size == 32, "a bit of a word for each slab");
 struct slab : list_hook {
   block* free = nullptr;
   std::byte* fresh = nullptr;  // what is from here on was never used
-  std::uint32_t size = 0;
+  std::uint32_t size;
+  std::uint32_t capacity;
   std::uint32_t out = 0;  // blocks that are not the heap's
 
-  explicit slab(std::uint32_t block_size) noexcept : fresh(begin()), size(block_size) {}
+  explicit slab(std::uint32_t block_size) noexcept
+      : fresh(begin()),
+        size(block_size),
+        capacity(static_cast<std::uint32_t>((slab_size - header_size) / block_size)) {}
   [[nodiscard]] std::byte* begin() noexcept { return reinterpret_cast<std::byte*>(this) + header_size; }
-  [[nodiscard]] std::uint32_t capacity() const noexcept {
-    return static_cast<std::uint32_t>((slab_size - header_size) / size);
-  }
-  [[nodiscard]] std::byte* end() noexcept { return begin() + std::size_t{capacity()} * size; }
+  [[nodiscard]] std::byte* end() noexcept { return begin() + std::size_t{capacity} * size; }
 };
 
 /// Stands in the first slab's memory, behind that slab's header. In the list of regions while one of its slabs is free.
@@ -150,7 +151,7 @@ slab& find_slab(heap_state& heap, std::size_t size, std::unique_lock<spin_lock>&
 void settle(heap_state& heap, slab& home, std::uint32_t count, intrusive_list<region>& surplus) noexcept {
   intrusive_list<slab>& list = heap.with_blocks[home.size / record_heap::step];
   heap.counted.blocks_out -= count;
-  if (home.out == home.capacity()) list.push_front(home);
+  if (home.out == home.capacity) list.push_front(home);
   home.out -= count;
   if (home.out != 0) return;
   home.unlink();
@@ -172,7 +173,7 @@ void* record_heap::allocate(std::size_t size) {
     from.fresh += size;
   }
   ++heap.counted.blocks_out;
-  if (++from.out == from.capacity()) from.unlink();
+  if (++from.out == from.capacity) from.unlink();
   return taken;
 }
 
@@ -183,7 +184,7 @@ record_heap::supply record_heap::take(std::size_t size) {
   heap_state& heap = state();
   ++heap.counted.visits;
   slab& from = find_slab(heap, size, guard);
-  const std::uint32_t count = from.capacity() - from.out;
+  const std::uint32_t count = from.capacity - from.out;
   const supply taken{.free = from.free,
                      .fresh = from.fresh,
                      .fresh_end = from.end(),
@@ -191,7 +192,7 @@ record_heap::supply record_heap::take(std::size_t size) {
   heap.counted.blocks_out += count;
   from.free = nullptr;
   from.fresh = from.end();
-  from.out = from.capacity();
+  from.out = from.capacity;
   from.unlink();
   return taken;
 }
