@@ -113,10 +113,7 @@ bool descriptor::leave(io_leaf& op, io_use use) noexcept {
   if (!closing_) return false;
   op.keep_name();  // afterwards there may be nothing left to ask
   guard.unlock();
-  if (left == 0) {
-    system_calls::close(number_);
-    delete this;
-  }
+  if (left == 0) end();
   return true;
 }
 
@@ -130,7 +127,10 @@ void descriptor::let_go(io_use use) noexcept {
   optional_guard guard(lock_, locked());
   const bool last = end_use(use) == 0 && closing_;
   guard.unlock();
-  if (!last) return;
+  if (last) end();
+}
+
+void descriptor::end() noexcept {
   system_calls::close(number_);
   delete this;
 }
@@ -155,8 +155,7 @@ void descriptor::close_here() noexcept {
   closing_ = true;
   if (in_flight_.load(std::memory_order_relaxed) == 0) {
     guard.unlock();
-    system_calls::close(number_);
-    delete this;
+    end();
     return;
   }
   // The peer learns at once; the number stays taken until the kernel has given back every operation.

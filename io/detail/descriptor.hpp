@@ -96,6 +96,8 @@ class descriptor final : private message {
 
   void deliver() noexcept override { close_here(); }  // a close from outside of the runtime
   void close_here() noexcept;
+  /// Closed, and used by nobody any more.
+  void end() noexcept;
   void require_domain(const runtime_core& runtime) const noexcept;
   // Both under the lock.
   int begin_use(io_use use) noexcept;
