@@ -2,6 +2,7 @@
 // Usage: raw_servers udp|accept epoll|uring [PORT]. One thread. Ends on SIGINT or SIGTERM.
 
 #include "listening_socket.hpp"
+#include "next_entry.hpp"
 
 #include <liburing.h>
 #include <poll.h>
@@ -79,15 +80,7 @@ class ring {
   ring(const ring&) = delete;
   ring& operator=(const ring&) = delete;
 
-  io_uring_sqe* next() {
-    io_uring_sqe* sqe = io_uring_get_sqe(&ring_);
-    if (sqe == nullptr) {
-      io_uring_submit(&ring_);
-      sqe = io_uring_get_sqe(&ring_);
-    }
-    if (sqe == nullptr) bench::fail("io_uring_get_sqe", EBUSY);
-    return sqe;
-  }
+  io_uring_sqe* next() { return bench::next_entry(ring_); }
 
   /// Calls `handle(completion)` for each of the server's until a signal comes.
   template <class Handle>

@@ -6,6 +6,7 @@
 
 #include "error_text.hpp"
 #include "listening_socket.hpp"
+#include "next_entry.hpp"
 
 #include <liburing.h>
 #include <poll.h>
@@ -111,15 +112,7 @@ class echo_server {
     return result;
   }
 
-  io_uring_sqe* next_sqe() {
-    io_uring_sqe* sqe = io_uring_get_sqe(&ring_);
-    if (sqe == nullptr) {
-      io_uring_submit(&ring_);
-      sqe = io_uring_get_sqe(&ring_);
-      if (sqe == nullptr) bench::fail("io_uring_get_sqe", EBUSY);
-    }
-    return sqe;
-  }
+  io_uring_sqe* next_sqe() { return bench::next_entry(ring_); }
 
   // Every entry passes here after its prep call: entries are reused with their old user_data in them.
   static std::uint64_t name_of(kind what, unsigned slot) {

@@ -8,7 +8,7 @@
 #include <utility>
 
 #include "cancellation.hpp"
-#include "detail/offload_pool.hpp"
+#include "detail/offload_job.hpp"
 #include "detail/operation.hpp"
 #include "offload.hpp"
 

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "../../runtime/detail/offload_pool.hpp"
+#include "../../runtime/detail/offload_job.hpp"
 #include "../../runtime/detail/scheduler.hpp"
 #include "io_operation.hpp"
 

@@ -7,7 +7,7 @@
 #include <memory>
 #include <string>
 
-#include "../../runtime/detail/offload_pool.hpp"
+#include "../../runtime/detail/intrusive_list.hpp"
 #include "../../runtime/detail/operation.hpp"
 #include "../../runtime/detail/reactor.hpp"
 #include "descriptor.hpp"

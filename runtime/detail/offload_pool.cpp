@@ -18,7 +18,7 @@ offload_pool::~offload_pool() {
   std::unique_lock lock(mutex_);
   stopping_ = true;
   work_.notify_all();
-  while (threads_ != 0) ended_.wait(lock);
+  ended_.wait(lock, [this] { return threads_ == 0; });
 }
 
 bool offload_pool::submit(offload_job& job) noexcept {
@@ -91,7 +91,7 @@ void offload_pool::serve() noexcept {
     }
     if (stopping_) break;
     ++idle_;
-    const bool timed_out = !work_.wait_for(lock, idle_time);
+    const bool timed_out = work_.wait_for(lock, idle_time) == std::cv_status::timeout;
     --idle_;
     if (timed_out && queue_.empty()) break;
   }

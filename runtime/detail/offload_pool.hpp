@@ -1,5 +1,6 @@
 #pragma once
 
+#include <condition_variable>
 #include <cstddef>
 #include <mutex>
 #include <string>
@@ -7,27 +8,10 @@
 #include <vector>
 
 #include "../counters.hpp"
-#include "condition.hpp"
 #include "intrusive_list.hpp"
+#include "offload_job.hpp"
 
 namespace weir::detail {
-
-/// A piece of blocking work. Lives in whoever submits it, until run() was called or withdraw() has succeeded.
-class offload_job : public list_hook {
- public:
-  offload_job() = default;
-  offload_job(const offload_job&) noexcept : list_hook() {}
-  offload_job& operator=(const offload_job&) = delete;
-  /// On a thread of the pool. May lead to the destruction of the job.
-  virtual void run() noexcept = 0;
-
- protected:
-  ~offload_job() = default;
-
- private:
-  friend class offload_pool;
-  bool withdrawn_ = false;  // guarded by the pool's lock
-};
 
 /// Threads for work that blocks or computes: started on demand up to a maximum, ended when idle for some seconds. Jobs
 /// start first come, first served.
@@ -61,8 +45,8 @@ class offload_pool {
 
   const options options_;
   mutable std::mutex mutex_;
-  condition work_;
-  condition ended_;
+  std::condition_variable work_;
+  std::condition_variable ended_;
   intrusive_list<offload_job> queue_;
   std::size_t queued_ = 0;
   std::uint64_t jobs_ = 0;
