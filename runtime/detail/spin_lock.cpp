@@ -5,16 +5,19 @@
 namespace weir::detail {
 
 void backoff::pause() noexcept {
-  constexpr unsigned spins_before_yield = 64;
-  if (++spins_ <= spins_before_yield) {
+  constexpr unsigned longest = 64;
+  if (spins_ > longest) {
+    sched_yield();
+    return;
+  }
+  for (unsigned i = 0; i < spins_; ++i) {
 #if defined(__x86_64__) || defined(__i386__)
     __builtin_ia32_pause();
 #elif defined(__aarch64__)
     asm volatile("yield");
 #endif
-  } else {
-    sched_yield();
   }
+  spins_ *= 2;
 }
 
 void spin_lock::lock_slow() noexcept {
