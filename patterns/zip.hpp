@@ -5,45 +5,64 @@
 
 #include "../runtime/async_generator.hpp"
 #include "detail/flow.hpp"
+#include "stage_counters.hpp"
 
 namespace weir {
+
+struct zip_options {
+  /// What came in is what the first source gave; of that is dropped what found no others any more. To be read while the
+  /// pipeline runs; must outlive it.
+  stage_counters* counters = nullptr;
+};
+static_assert(std::is_trivially_destructible_v<zip_options>);
+
 namespace detail {
 
 template <class T>
-async_generator<std::tuple<T>> zipped(async_generator<T> items) {
+async_generator<std::tuple<T>> zipped(stage_counters*, async_generator<T> items) {
   while (auto item = co_await items.next()) {
     std::tuple<T> one(std::move(*item));
     co_yield std::move(one);
   }
 }
 template <class T, class... Rest>
-async_generator<std::tuple<T, Rest...>> joined(async_generator<T> first, async_generator<std::tuple<Rest...>> rest) {
+async_generator<std::tuple<T, Rest...>> joined(async_generator<T> first, async_generator<std::tuple<Rest...>> rest,
+                                               stage_counters* counters) {
+  stage_tally tally(counters);
   while (auto item = co_await first.next()) {
+    tally.count_in();
     auto others = co_await rest.next();
-    if (!others) break;
+    if (!others) {
+      tally.count_dropped();
+      break;
+    }
     std::tuple<T, Rest...> all = std::tuple_cat(std::tuple<T>(std::move(*item)), std::move(*others));
+    tally.count_out();
     co_yield std::move(all);
   }
 }
 template <class T, class... Rest>
   requires(sizeof...(Rest) > 0)
-async_generator<std::tuple<T, Rest...>> zipped(async_generator<T> first, async_generator<Rest>... rest) {
-  return joined(std::move(first), zipped(std::move(rest)...));
+async_generator<std::tuple<T, Rest...>> zipped(stage_counters* counters, async_generator<T> first,
+                                               async_generator<Rest>... rest) {
+  return joined(std::move(first), zipped(nullptr, std::move(rest)...), counters);
 }
 
 template <class... Flows>
 class zip_source {
  public:
-  explicit zip_source(Flows... flows) : flows_(std::move(flows)...) {}
+  explicit zip_source(const zip_options& options, Flows... flows) : options_(options), flows_(std::move(flows)...) {}
   auto operator()(pipeline_run& run) && {
     return std::apply(
         [&](auto&... upstream) {
-          return zipped(async_generator<typename Flows::value_type>(as_generator(std::move(upstream).open(run)))...);
+          return zipped(options_.counters,
+                        async_generator<typename Flows::value_type>(as_generator(std::move(upstream).open(run)))...);
         },
         flows_);
   }
 
  private:
+  zip_options options_;
   std::tuple<Flows...> flows_;
 };
 
@@ -51,8 +70,13 @@ class zip_function {
  public:
   template <class... Flows>
     requires(sizeof...(Flows) > 1 && (is_flow<Flows> && ...))
+  auto operator()(const zip_options& options, Flows... flows) const {
+    return flow_from<std::tuple<typename Flows::value_type...>>(zip_source<Flows...>(options, std::move(flows)...));
+  }
+  template <class... Flows>
+    requires(sizeof...(Flows) > 1 && (is_flow<Flows> && ...))
   auto operator()(Flows... flows) const {
-    return flow_from<std::tuple<typename Flows::value_type...>>(zip_source<Flows...>(std::move(flows)...));
+    return (*this)(zip_options(), std::move(flows)...);
   }
 };
 
@@ -61,6 +85,7 @@ class zip_function {
 /// One source of tuples out of several: `zip(from(names), from(addresses) | transform(parse))` gives the first of each,
 /// then the second of each. It ends when one of them does; what had been read of the others for that tuple is
 /// destroyed. One task reads them one after the other: those that take long should have workers, which read ahead.
+/// Counters are for zip_options, in front of the sources: `zip({.counters = &zipped}, from(names), from(addresses))`.
 inline constexpr detail::zip_function zip{};
 
 }  // namespace weir

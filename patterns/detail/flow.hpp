@@ -176,6 +176,12 @@ auto as_generator(segment<Puller, Steps>&& items) {
   }
 }
 
+/// A pump has come to its source's end: the last one closes the channel.
+template <class T>
+void pump_ended(channel<T>& into, std::atomic<std::size_t>& pumps) noexcept {
+  if (pumps.fetch_sub(1, std::memory_order_acq_rel) == 1) into.close();
+}
+
 /// Moves all items of a source into a channel, then counts down; the last one closes it. Where it fails or is stopped
 /// the channel is not closed: nobody may take that for the end.
 template <class Puller, class Steps>
@@ -189,7 +195,7 @@ task<> pump(Puller source, Steps steps, channel<typename Steps::output>& into, s
     const bool taken = co_await into.send(std::move(*item));
     if (!taken) co_return;
   }
-  if (pumps.fetch_sub(1, std::memory_order_acq_rel) == 1) into.close();
+  pump_ended(into, pumps);
 }
 
 /// A channel that one or more pumps fill.

@@ -74,6 +74,25 @@ TEST_CASE("merge: the items of each source keep their order, whoever runs") {
   CHECK(test::counted::alive == 0);
 }
 
+TEST_CASE("merge: its counters tell what came, what went on, and whose items wait for room") {
+  simulate([]() -> weir::task<> {
+    weir::stage_counters merged{"merge"};
+    auto slow = [](int) -> weir::task<> { co_await weir::sleep_for(1s); };
+    auto watch = [&]() -> weir::task<> {
+      co_await weir::sleep_for(500ms);
+      CHECK(merged.out() == 1 + 2);  // one in the hands of the end, two in the room behind
+      CHECK(merged.in() == 3 + 2);   // and one in those of each source's task
+      CHECK(merged.blocked() == 2);
+    };
+    co_await weir::when_all(
+        watch(),
+        merge({.buffer = 2, .counters = &merged}, from(test::numbers(4)), from(test::numbers(3))) | for_each(slow));
+    CHECK(merged.in() == 7);
+    CHECK(merged.out() == 7);
+    CHECK(merged.blocked() == 0);
+  });
+}
+
 TEST_CASE("merge: one that fails ends the others, and its items are not taken for all there were") {
   simulate([]() -> weir::task<> {
     test::log seen;

@@ -22,6 +22,18 @@ TEST_CASE("zip: the first of each, then the second of each, until one of them en
   });
 }
 
+TEST_CASE("zip: its counters tell how many tuples went on, and what found no others") {
+  simulate([]() -> weir::task<> {
+    weir::stage_counters zipped{"zip"};
+    auto all = co_await (
+        zip({.counters = &zipped}, from(test::numbers(5)), from(test::numbers(3)), from(test::numbers(4))) | collect());
+    CHECK(all.size() == 3);
+    CHECK(zipped.in() == 4);
+    CHECK(zipped.out() == 3);
+    CHECK(zipped.dropped() == 1);
+  });
+}
+
 TEST_CASE("zip: items that can only be moved; one that ends or fails leaves nothing of the others") {
   simulate([]() -> weir::task<> {
     int sum = 0;
