@@ -35,7 +35,7 @@ detail::admission mutex::enter(detail::waiter& w) noexcept {
     lock_.unlock(now | locked);
     return detail::admission::passed;
   }
-  waiting_.push(w);
+  queue(w);
   lock_.unlock(now | awaited);
   return detail::admission::queued;
 }
@@ -43,7 +43,7 @@ detail::admission mutex::enter(detail::waiter& w) noexcept {
 bool mutex::enter_for_certain(detail::waiter& w) noexcept {
   const state now = lock_.lock();
   const bool passes = (now & locked) == 0;
-  if (!passes) waiting_.push(w);
+  if (!passes) queue(w);
   lock_.unlock(passes ? now | locked : now | awaited);
   return passes;
 }

@@ -1,11 +1,16 @@
 #pragma once
 
 #include <atomic>
+#include <concepts>
 #include <coroutine>
+#include <cstdint>
+#include <tuple>
 #include <utility>
 
 #include "../runtime/detail/config.hpp"
+#include "../runtime/detail/counter.hpp"
 #include "../runtime/detail/operation.hpp"
+#include "detail/short_section.hpp"
 #include "detail/state_lock.hpp"
 #include "detail/waiter.hpp"
 
@@ -63,6 +68,7 @@ class [[nodiscard]] mutex_lock_operation final : public operation_base, public w
   mutex_guard resume() noexcept;
   result<mutex_guard> resume_result() noexcept { return result<mutex_guard>(std::in_place, resume()); }
   [[nodiscard]] const char* name() const noexcept override { return "mutex::lock"; }
+  [[nodiscard]] const void* held_by() const noexcept override;
 
  private:
   std::coroutine_handle<> enqueue(const await_context& context) noexcept;
@@ -70,6 +76,33 @@ class [[nodiscard]] mutex_lock_operation final : public operation_base, public w
 
   mutex& mutex_;
   const promise_base* task_ = nullptr;
+};
+
+/// A mutex_lock_operation that calls `section`, with references to what the mutex protects, while it is held.
+template <class F, class... T>
+class [[nodiscard]] with_lock_operation final : public operation_base {
+ public:
+  using value_type = locked_result<F, T...>;
+
+  with_lock_operation(mutex& lock, F&& section, T&... values) noexcept
+      : inner_(lock), values_(values...), section_(std::forward<F>(section)) {}
+  with_lock_operation(with_lock_operation&&) = default;
+  ~with_lock_operation() = default;
+
+  bool ready(const await_context& context) noexcept { return inner_.ready(context); }
+  std::coroutine_handle<> start(const await_context& context) noexcept { return inner_.start(context); }
+  value_type resume() {
+    const mutex_guard held = inner_.resume();
+    return std::apply(std::forward<F>(section_), values_);
+  }
+  result<value_type> resume_result() noexcept {
+    return capture<value_type>([this]() -> value_type { return resume(); });
+  }
+
+ private:
+  mutex_lock_operation inner_;
+  std::tuple<T&...> values_;
+  F&& section_;
 };
 
 }  // namespace detail
@@ -88,6 +121,9 @@ class [[nodiscard]] mutex_lock_operation final : public operation_base, public w
 /// Holding it across a co_await is what it is for. Where no co_await stands between lock and unlock, a std::mutex is
 /// right: it is as cheap, blocks a worker only as long as the section lasts, and is known to every tool. (Never hold a
 /// std::mutex across a co_await: the task may go on in another thread.)
+///
+/// dump_tasks(), and the report of a deadlock, say of a task that waits which task holds the lock, as long as its guard
+/// stays where it was made. waits() tells whether the lock is a hot one.
 ///
 /// Uncontended, locking and unlocking are one atomic instruction each, and none for a mutex that was made on a confined
 /// worker: that one belongs to the worker, and so do its guards. Allocates nothing. It must outlive its guards and all
@@ -119,6 +155,22 @@ class mutex {
     return guard(this_thread());
   }
 
+  /// Locks, calls `section`, and unlocks: completes with what that returns, or throws what it throws. For sections in
+  /// which nothing is awaited: a callable that returns a task, or a reference to what the lock protects, is refused.
+  /// Cancelled as lock(): then `section` is not called. It is referred to, not taken, and must live until this has
+  /// completed. Allocates nothing.
+  template <std::invocable F>
+  [[nodiscard]] detail::with_lock_operation<F> with_lock(F&& section WEIR_DETAIL_LIFETIMEBOUND)
+      WEIR_DETAIL_LIFETIMEBOUND {
+    static_assert(detail::short_section<F>());
+    WEIR_DETAIL_REQUIRE_NAMED(F);
+    return {*this, std::forward<F>(section)};
+  }
+
+  /// How often somebody had to wait for it so far. Beside how often it is locked, which you know, it tells whether it
+  /// is worth splitting: see sharded. Any thread; counted only where somebody waits.
+  [[nodiscard]] std::uint64_t waits() const noexcept { return waits_.read(); }
+
  private:
   friend class mutex_guard;
   friend class detail::mutex_lock_operation;
@@ -145,6 +197,10 @@ class mutex {
     if (!lock_.change_if(locked, 0)) hand_over();
   }
   void hand_over() noexcept;
+  void queue(detail::waiter& w) noexcept {
+    waits_.add();
+    waiting_.push(w);
+  }
   detail::admission enter(detail::waiter& w) noexcept;
   /// For who is not to be refused. True: it has the lock; false: it will be woken with it.
   bool enter_for_certain(detail::waiter& w) noexcept;
@@ -157,6 +213,7 @@ class mutex {
 
   detail::state_lock lock_;
   detail::waiter_queue waiting_;
+  detail::counter waits_;  // raised by whoever has the lock of waiting_
   // The frame or thread in which the lock was gained, as long as the guard stays where it was made; otherwise null. An
   // address to compare with, never to follow.
   std::atomic<const void*> holder_{nullptr};
@@ -187,6 +244,10 @@ inline std::coroutine_handle<> mutex_lock_operation::start(const await_context& 
                      "a task locks a mutex that it already holds, and would wait for itself for ever: release the "
                      "guard first, or pass it on");
   return enqueue(context);
+}
+
+inline const void* mutex_lock_operation::held_by() const noexcept {
+  return mutex_.holder_.load(std::memory_order_relaxed);
 }
 
 inline mutex_guard mutex_lock_operation::resume() noexcept {

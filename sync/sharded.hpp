@@ -11,6 +11,7 @@
 #include "../runtime/detail/config.hpp"
 #include "../runtime/task.hpp"
 #include "detail/shards.hpp"
+#include "detail/short_section.hpp"
 #include "mutex.hpp"
 
 namespace weir {
@@ -77,33 +78,6 @@ class [[nodiscard]] shard_lock_operation final : public operation_base {
   T& value_;
 };
 
-/// The same, to call `fn` while it is held.
-template <class T, class F>
-class [[nodiscard]] shard_with_operation final : public operation_base {
- public:
-  using value_type = locked_result<F, T>;
-
-  shard_with_operation(mutex& lock, T& value, F&& fn) noexcept
-      : inner_(lock), value_(value), fn_(std::forward<F>(fn)) {}
-  shard_with_operation(shard_with_operation&&) = default;
-  ~shard_with_operation() = default;
-
-  bool ready(const await_context& context) noexcept { return inner_.ready(context); }
-  std::coroutine_handle<> start(const await_context& context) noexcept { return inner_.start(context); }
-  value_type resume() {
-    const mutex_guard held = inner_.resume();
-    return std::invoke(std::forward<F>(fn_), value_);
-  }
-  result<value_type> resume_result() noexcept {
-    return capture<value_type>([this]() -> value_type { return resume(); });
-  }
-
- private:
-  mutex_lock_operation inner_;
-  T& value_;
-  F&& fn_;
-};
-
 }  // namespace detail
 
 /// Many objects in place of one, each with its own lock, and a key says which: so that those who use different keys do
@@ -155,12 +129,12 @@ class sharded {
   /// completed. Allocates nothing; O(1) beside what `fn` does.
   template <class Key, class F>
     requires std::invocable<F, T&>
-  [[nodiscard]] detail::shard_with_operation<T, F> with(const Key& key,
-                                                        F&& fn WEIR_DETAIL_LIFETIMEBOUND) WEIR_DETAIL_LIFETIMEBOUND {
+  [[nodiscard]] detail::with_lock_operation<F, T> with(const Key& key,
+                                                       F&& fn WEIR_DETAIL_LIFETIMEBOUND) WEIR_DETAIL_LIFETIMEBOUND {
     static_assert(detail::short_section<F, T>());
     WEIR_DETAIL_REQUIRE_NAMED(F);
     auto& shard = shards_.of(key);
-    return {shard.lock, shard.value, std::forward<F>(fn)};
+    return {shard.lock, std::forward<F>(fn), shard.value};
   }
 
   /// A guard of the key's shard if that takes no waiting, and otherwise of nothing. O(1).

@@ -38,7 +38,9 @@ bool shared_mutex_core::try_lock_as(bool exclusive) noexcept {
 
 admission shared_mutex_core::enter(shared_mutex_waiter& w) noexcept {
   const std::lock_guard guard(lock_);
-  return waiting_.admit(w, [&] { return enter_locked(w.exclusive); });
+  const admission answer = waiting_.admit(w, [&] { return enter_locked(w.exclusive); });
+  if (answer == admission::queued) waits_.add();
+  return answer;
 }
 
 bool shared_mutex_core::withdraw(shared_mutex_waiter& w) noexcept {

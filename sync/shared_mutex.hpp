@@ -1,9 +1,11 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <utility>
 
 #include "../runtime/detail/config.hpp"
+#include "../runtime/detail/counter.hpp"
 #include "detail/domain_lock.hpp"
 #include "detail/object_wait.hpp"
 #include "detail/waiter.hpp"
@@ -49,6 +51,7 @@ class shared_mutex_core {
   bool try_enter(const shared_mutex_waiter& w) noexcept { return try_lock_as(w.exclusive); }
   admission enter(shared_mutex_waiter& w) noexcept;
   bool withdraw(shared_mutex_waiter& w) noexcept;
+  [[nodiscard]] std::uint64_t waits() const noexcept { return waits_.read(); }
 
  private:
   [[nodiscard]] bool free_for(bool exclusive) const noexcept { return !writer_ && (!exclusive || readers_ == 0); }
@@ -60,6 +63,7 @@ class shared_mutex_core {
   bool writer_ = false;
   std::size_t readers_ = 0;
   waiter_queue waiting_;  // the first one cannot be let in
+  counter waits_;         // raised under the lock
 };
 
 template <class Guard>
@@ -196,6 +200,9 @@ class shared_mutex : private detail::shared_mutex_core {
                      "tasks: co_await lock_shared() instead");
     return read_guard(*this);
   }
+
+  /// How often somebody had to wait for it so far, to read or to write. Any thread; counted only where somebody waits.
+  using detail::shared_mutex_core::waits;
 
  private:
   friend class read_guard;

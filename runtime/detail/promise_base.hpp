@@ -141,6 +141,9 @@ class leaf : public stoppable {
   [[nodiscard]] virtual const char* name() const noexcept = 0;
   /// For reports: the same with what it waits for, as far as that has a name: "read 127.0.0.1:80".
   [[nodiscard]] virtual std::string describe() const { return name(); }
+  /// For reports: the frame in which somebody gained what this waits for, if that is known. An address to compare with,
+  /// never to follow: the frame may have gone.
+  [[nodiscard]] virtual const void* held_by() const noexcept { return nullptr; }
   void visit(wait_visitor& visitor) const override { visitor.waits(*this); }
 
   /// False under a token that is already cancelled, or when the task's budget is used up: do not even try to complete

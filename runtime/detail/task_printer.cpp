@@ -33,6 +33,7 @@ void task_printer::begin(const char* what) {
 void task_printer::stack(const promise_base* frame) {
   const std::string indent(std::size_t{2} * depth_ + 2, ' ');
   for (; frame; frame = outwards(*frame)) {
+    frames_[frame] = tasks_;
     const std::source_location& at = frame->awaiting_at;
     fmt::format_to(std::back_inserter(text_), "{}{} at {}:{}\n", indent, at.function_name(), at.file_name(), at.line());
   }
@@ -46,6 +47,7 @@ void task_printer::stack(const promise_base* frame) {
 void task_printer::waits(const leaf& in) {
   begin("waits in ");
   text_ += in.describe();
+  if (const void* frame = in.held_by()) held_.push_back({text_.size(), frame});
   if (with_ages_) {
     fmt::format_to(std::back_inserter(text_), " for {:.3f} s", (tick_ - in.frame().waiting_since) / 1000.0);
   }
@@ -79,6 +81,15 @@ void task_printer::child(const strand& of_group) {
   }
   in_ = nullptr;
   --depth_;
+}
+
+std::string task_printer::text() const {
+  std::string all = text_;
+  for (std::size_t i = held_.size(); i-- != 0;) {  // from the end, so that what is before stays where it is
+    const auto found = frames_.find(held_[i].frame);
+    if (found != frames_.end()) all.insert(held_[i].at, fmt::format(" (held by task {})", found->second));
+  }
+  return all;
 }
 
 }  // namespace weir::detail

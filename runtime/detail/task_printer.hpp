@@ -1,10 +1,12 @@
 #pragma once
 
 #include <bit>
+#include <cstddef>
 #include <cstdint>
 #include <map>
 #include <source_location>
 #include <string>
+#include <vector>
 
 #include "promise_base.hpp"
 #include "stop_state.hpp"
@@ -36,7 +38,8 @@ class task_printer final : public wait_visitor {
   void child(const strand& of_group) override;
 
   [[nodiscard]] int tasks() const noexcept { return tasks_; }
-  [[nodiscard]] const std::string& text() const noexcept { return text_; }
+  /// At the end: all of it, with the numbers of those who hold what others wait for. O(its length, for each of those).
+  [[nodiscard]] std::string text() const;
 
  private:
   void begin(const char* what);
@@ -49,6 +52,12 @@ class task_printer final : public wait_visitor {
   const strand* in_ = nullptr;  // the strand that is looked at, until something has been written of it
   std::string text_;
   std::map<const boundary*, const promise_base*> ready_;  // by strand
+  std::map<const void*, int> frames_;                     // which task each frame belongs to
+  struct held {
+    std::size_t at;     // in text_: behind what is waited for
+    const void* frame;  // that holds it
+  };
+  std::vector<held> held_;
 };
 
 }  // namespace weir::detail

@@ -34,19 +34,6 @@ constexpr std::uint64_t spread(std::uint64_t hash) noexcept {
   return hash ^ (hash >> 33);
 }
 
-/// What `fn` returns for a T that a lock protects; refuses what could not be right.
-template <class F, class T>
-using locked_result = std::invoke_result_t<F, T&>;
-template <class F, class T>
-constexpr bool short_section() {
-  using returned = locked_result<F, T>;
-  static_assert(!operation<returned>,
-                "the lock is held while this callable runs, and not while its task does: co_await lock(key) instead");
-  static_assert(!std::is_reference_v<returned>,
-                "a reference to what the lock protects is used without the lock: return a copy");
-  return true;
-}
-
 /// A power of two of objects, each with its own lock, on cache lines of their own (two: processors fetch pairs).
 template <class T, class Lock, class Hash>
 class shards {

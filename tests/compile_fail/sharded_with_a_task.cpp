@@ -1,4 +1,4 @@
-// expect: co_await lock(key) instead
+// expect: co_await lock() instead
 // The lock would be released before the task has begun.
 #include <weir/sync/sharded.hpp>
 

@@ -69,6 +69,37 @@ TEST_CASE("dump_tasks tells of tasks that are ready to run, and of shielded sect
   });
 }
 
+TEST_CASE("P32: dump_tasks tells which task holds the mutex that another waits for, wherever its guard stands") {
+  simulate([]() -> weir::task<> {
+    weir::mutex m;
+    std::string text;
+    std::string moved;
+    auto body = [&](weir::task_group& g) -> weir::task<> {
+      auto holds = [&]() -> weir::task<> {
+        auto guard = co_await m.lock();
+        co_await weir::sleep_for(2s);
+        const weir::mutex_guard elsewhere = std::move(guard);
+        co_await weir::sleep_for(2s);
+      };
+      auto wants = [&]() -> weir::task<> { const auto guard = co_await m.lock(); };
+      g.spawn(holds);
+      co_await weir::sleep_for(1s);
+      g.spawn(wants);
+      co_await weir::sleep_for(500ms);
+      text = weir::dump_tasks();
+      co_await weir::sleep_for(1s);
+      moved = weir::dump_tasks();
+    };
+    co_await weir::with_task_group(body);
+    INFO(text);
+    const std::size_t holder = text.find("task 2 waits in sleep for 1.500 s:");
+    REQUIRE(holder != std::string::npos);
+    CHECK(contains(text, "task 3 waits in mutex::lock (held by task 2) for 0.500 s:"));
+    // Who moves a guard may move it anywhere.
+    CHECK(contains(moved, "task 3 waits in mutex::lock for 1.500 s:"));
+  });
+}
+
 TEST_CASE("dump_tasks does not take what waits since a worker's first turn to have waited since the machine started") {
   auto main = []() -> weir::task<> {
     std::string text;

@@ -410,6 +410,27 @@ TEST_CASE("simulation: when every task waits and no timer is left, the report na
   CHECK(contains(report, "waits_for_ever"));
 }
 
+TEST_CASE("P32: the report of a deadlock tells which task holds what the others wait for") {
+  const std::string report = deadlock_of([]() -> weir::task<> {
+    weir::mutex a;
+    weir::mutex b;
+    auto both = [](weir::mutex& first, weir::mutex& second) -> weir::task<> {
+      const auto one = co_await first.lock();
+      co_await weir::sleep_for(1s);
+      const auto other = co_await second.lock();
+    };
+    auto body = [&](weir::task_group& g) -> weir::task<> {
+      g.spawn(both, std::ref(a), std::ref(b));
+      g.spawn(both, std::ref(b), std::ref(a));
+      co_await g.join();
+    };
+    co_await weir::with_task_group(body);
+  });
+  INFO(report);
+  CHECK(contains(report, "task 2 waits in mutex::lock (held by task 3):"));
+  CHECK(contains(report, "task 3 waits in mutex::lock (held by task 2):"));
+}
+
 TEST_CASE("simulation: at a deadlock all are cancelled (cause: deadlock) and joined, cleanups run") {
   static test::log seen;
   seen.clear();

@@ -86,6 +86,57 @@ TEST_CASE("a guard moves; what it held before is released") {
   CHECK(is_free(other));
 }
 
+TEST_CASE("P33: with_lock calls its section under the lock and gives what it returns or throws") {
+  simulate([]() -> weir::task<> {
+    weir::mutex m;
+    int value = 1;
+    auto doubles = [&] {
+      CHECK(!is_free(m));
+      return value *= 2;
+    };
+    CHECK(co_await m.with_lock(doubles) == 2);
+    CHECK(is_free(m));
+
+    auto fails = [&] {
+      value = 5;
+      throw std::runtime_error("in the section");
+    };
+    const auto failed = co_await weir::as_result(m.with_lock(fails));
+    CHECK(!failed.has_value());
+    CHECK(value == 5);
+    CHECK(is_free(m));
+
+    // Who waits for the lock and is cancelled has changed nothing.
+    auto guard = co_await m.lock();
+    const auto stopped = co_await weir::as_result(weir::with_timeout(1ms, m.with_lock(doubles)));
+    CHECK(stopped.error() == std::errc::timed_out);
+    CHECK(value == 5);
+    guard.unlock();
+    CHECK(is_free(m));
+  });
+}
+
+TEST_CASE("P35: waits() counts those who had to wait, and nobody else") {
+  simulate([]() -> weir::task<> {
+    weir::mutex m;
+    test::log seen;
+    for (int i = 0; i < 10; ++i) const auto guard = co_await m.lock();
+    CHECK(m.waits() == 0);
+    auto body = [&](weir::task_group& g) -> weir::task<> {
+      auto guard = co_await m.lock();
+      for (const char* name : {"a", "b", "c"}) g.spawn(use, std::ref(m), std::ref(seen), name);
+      co_await settle();
+      CHECK(m.waits() == 3);
+      CHECK(!m.try_lock());
+      CHECK(m.waits() == 3);
+      guard.unlock();
+    };
+    co_await weir::with_task_group(body);
+    CHECK(seen.size() == 3);
+    CHECK(m.waits() == 3);
+  });
+}
+
 TEST_CASE("a free mutex is locked without suspending; a held one is not") {
   simulate([]() -> weir::task<> {
     weir::mutex m;
