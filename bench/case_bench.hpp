@@ -45,6 +45,7 @@ struct case_kind {
   std::string_view unit = "ns";
   int digits = 1;
   unsigned most_rounds = std::numeric_limits<unsigned>::max();
+  bool fills_memory = false;       // what one run needs is more than what the runs before it have left in use
   double most_seconds = no_limit;  // that may pass on one worker, where the figure is something else
 };
 

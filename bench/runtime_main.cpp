@@ -29,6 +29,10 @@ constexpr case_kind with_goals(case_kind kind, double confined, double one = 0) 
   kind.most_one = one != 0 ? one : confined * slack;
   return kind;
 }
+constexpr case_kind filling_memory(case_kind kind) {
+  kind.fills_memory = true;
+  return kind;
+}
 /// In a process of its own.
 constexpr case_kind alone(case_kind kind, std::string_view unit, double most) {
   kind.how = bench::taken::alone;
@@ -53,7 +57,8 @@ constexpr std::chrono::nanoseconds smoke_sleep_length = std::chrono::millisecond
 constexpr std::array kinds{
     with_goals(row(runtime_case::skynet, "skynet", "skynet: a leaf of 1M", 1'000'000, 10'000), 70),
     with_goals(row(runtime_case::spawn_one, "spawn_one", "spawn, join, one by one", 1'000'000, 10'000), 35),
-    with_goals(row(runtime_case::spawn_batch, "spawn_batch", "spawn 1M, join all", 1'000'000, 10'000), 90),
+    filling_memory(
+        with_goals(row(runtime_case::spawn_batch, "spawn_batch", "spawn 1M, join all", 1'000'000, 10'000), 90)),
     with_goals(row(runtime_case::yield_two, "yield_two", "yield, two tasks", 1'000'000, 20'000), 6),
     with_goals(row(runtime_case::yield_many, "yield_many", "yield, 1000 tasks", 1'000'000, 20'000), 6),
     row(runtime_case::ping_pong, "ping_pong", "ping-pong, two events", 200'000, 10'000),
