@@ -44,8 +44,8 @@ case_sample run_here(const case_suite& suite, const case_row& row, column c, boo
 }
 
 /// The host of a virtual machine takes back the memory that its kernel has free, and to give it again costs, at each
-/// first touch, several times what a page fault does. So that this does not fall to whoever comes first, all find memory
-/// that the kernel has just had: huge pages, as it hands them out, and takes them back, whole.
+/// first touch, several times what a page fault does. So that this does not fall to whoever comes first, all find
+/// memory that the kernel has just had: huge pages, as it hands them out, and takes them back, whole.
 void have_memory_given() {
   constexpr std::size_t size = std::size_t{1} << 30;
   void* const memory = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);

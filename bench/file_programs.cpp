@@ -15,6 +15,7 @@
 #include <unistd.h>
 #include <algorithm>
 #include <array>
+#include <cstdlib>
 #include <cstring>
 #include <memory>
 #include <stdexcept>
@@ -44,20 +45,21 @@ class open_file {
   int number_;
 };
 
-/// Page-aligned, as direct reads need.
+/// Page-aligned, as direct reads need; in huge pages if it is large enough, as weir::aligned_buffer is.
 class pages {
  public:
-  explicit pages(std::size_t size)
-      : size_(size), data_(mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)) {
-    if (data_ == MAP_FAILED) fail("mmap", errno);
+  explicit pages(std::size_t size) : data_(std::aligned_alloc(huge, (size + huge - 1) / huge * huge)) {
+    if (data_ == nullptr) fail("aligned_alloc", errno);
+    if (size >= huge) madvise(data_, size, MADV_HUGEPAGE);
+    std::memset(data_, 0, size);
   }
-  ~pages() { munmap(data_, size_); }
+  ~pages() { std::free(data_); }
   pages(const pages&) = delete;
   pages& operator=(const pages&) = delete;
   [[nodiscard]] std::byte* at(std::size_t offset) const noexcept { return static_cast<std::byte*>(data_) + offset; }
 
  private:
-  std::size_t size_;
+  static constexpr std::size_t huge = std::size_t{2} << 20;
   void* data_;
 };
 
@@ -113,6 +115,9 @@ class read_ring {
     io_uring_prep_read(sqe, file_, buffers_.at(slot * plan_.size), static_cast<unsigned>(plan_.size),
                        asked_[slot] * plan_.size);
     sqe->user_data = slot;
+    // So that the device does not idle until all that have completed are asked for anew.
+    if (!plan_.direct || io_uring_sq_ready(&ring_) < 2) return;
+    if (const int result = io_uring_submit(&ring_); result < 0) fail("io_uring_enter", -result);
   }
 
   const file_plan& plan_;

@@ -7,8 +7,8 @@
 namespace bench {
 namespace {
 
-weir::task<> read_parts(weir::file& from, const file_plan& plan, std::uint64_t seed, std::uint64_t count, bool& right) {
-  weir::aligned_buffer buffer(plan.size);
+weir::task<> read_parts(weir::file& from, const file_plan& plan, std::span<std::byte> buffer, std::uint64_t seed,
+                        std::uint64_t count, bool& right) {
   random_places places(plan, seed);
   for (std::uint64_t i = 0; i < count; ++i) {
     const std::uint64_t place = places.next();
@@ -18,10 +18,11 @@ weir::task<> read_parts(weir::file& from, const file_plan& plan, std::uint64_t s
 }
 
 weir::task<> read_deep(weir::file& from, const file_plan& plan, std::uint64_t count, bool& right) {
+  weir::aligned_buffer buffers(reads_at_once * plan.size);
   co_await weir::with_task_group([&](weir::task_group& group) -> weir::task<> {
     for (unsigned i = 0; i < reads_at_once; ++i) {
       const std::uint64_t part = count / reads_at_once + (i < count % reads_at_once ? 1 : 0);
-      group.spawn(read_parts(from, plan, i + 1, part, right));
+      group.spawn(read_parts(from, plan, std::span(buffers).subspan(i * plan.size, plan.size), i + 1, part, right));
     }
     co_await group.join();
   });

@@ -62,6 +62,8 @@ class io_leaf : public leaf, public io_operation, public list_hook {
   [[nodiscard]] virtual std::uint8_t ring_opcode() const noexcept { return in_no_ring; }
   static constexpr std::uint8_t in_no_ring = 0xff;
   [[nodiscard]] bool asks_probe() const noexcept { return asks_probe_; }
+  /// A transfer past the kernel's cache: a device does it, and may idle until it is handed in.
+  [[nodiscard]] bool is_direct() const noexcept { return direct_; }
   /// Ring form: the kernel has chosen this one of its ring of buffers for the operation, whatever its result is. Before
   /// completed().
   virtual void buffer_chosen(unsigned /*index*/) noexcept {}
@@ -109,6 +111,9 @@ class io_leaf : public leaf, public io_operation, public list_hook {
 
   /// For blocking operations that not every kernel with a ring has there.
   void ask_probe() noexcept { asks_probe_ = true; }
+
+  /// For transfers of files, before they are submitted.
+  void look_whether_direct() noexcept { direct_ = descriptor_ && descriptor_->is_direct(); }
 
   /// For those that wait for more than their descriptor.
   void intercept_completions() noexcept { intercepts_ = true; }
@@ -192,6 +197,7 @@ class io_leaf : public leaf, public io_operation, public list_hook {
   bool as_case_ : 1 = false;  // start_as_case() was called, and it has not ended
   bool asks_probe_ : 1 = false;
   bool intercepts_ : 1 = false;
+  bool direct_ : 1 = false;
   int result_ = 0;
 };
 

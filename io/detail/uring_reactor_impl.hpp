@@ -66,8 +66,9 @@ class uring_reactor final : public io_reactor, private blocking_host {
 
   io_uring ring_{};
   bool ring_open_ = false;
-  unsigned tail_ = 0;      // of the submission ring: entries up to here are filled in
-  bool deferred_ = false;  // completions appear only inside enter
+  unsigned tail_ = 0;        // of the submission ring: entries up to here are filled in
+  unsigned for_device_ = 0;  // of the entries that are filled in: transfers past the kernel's cache
+  bool deferred_ = false;    // completions appear only inside enter
   bool has_task_run_flag_ = false;
   bool has_buffer_ring_ = false;
   bool no_iowait_ = false;

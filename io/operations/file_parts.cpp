@@ -39,7 +39,7 @@ bool file_parts_leaf<Byte>::begin_transfer(const await_context& context) noexcep
     set_result(refused);
     return true;
   }
-  direct_ = target() && target()->is_direct();
+  look_whether_direct();
   gather();
   return try_io(context);
 }
@@ -144,7 +144,7 @@ io_use file_parts_leaf<Byte>::use() const noexcept {
 template <class Byte>
 failure file_parts_leaf<Byte>::failure_of_transfer(const char* verb) const {
   if (result() >= 0) return {};
-  if (result() != -EINVAL || !direct_) return failure_of(verb);
+  if (result() != -EINVAL || !is_direct()) return failure_of(verb);
   const auto odd = [](const native_part& one) { return is_misaligned(one.data, one.size); };
   const auto begin = window_.begin();
   const auto end = begin + count_;

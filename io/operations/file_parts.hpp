@@ -55,7 +55,6 @@ class file_parts_leaf : public blocking_io_leaf {
   std::array<native_part, most_parts> window_{};
   unsigned count_ = 0;  // of the window
   file_access how_;
-  bool direct_ = false;
 };
 extern template class file_parts_leaf<std::byte>;
 extern template class file_parts_leaf<const std::byte>;

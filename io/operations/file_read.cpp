@@ -15,12 +15,12 @@ bool file_read_operation::ready(const await_context& context) noexcept {
     set_result(refused);
     return true;
   }
-  direct_ = target() && target()->is_direct();
+  look_whether_direct();
   return try_io(context);
 }
 
 failure file_read_operation::failed() const {
-  if (result() != -EINVAL || !direct_) return result() >= 0 ? failure() : failure_of(verb);
+  if (result() != -EINVAL || !is_direct()) return result() >= 0 ? failure() : failure_of(verb);
   return direct_failure(verb, object(), into_.data(), into_.size(), offset_);
 }
 

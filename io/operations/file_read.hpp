@@ -35,7 +35,6 @@ class [[nodiscard]] file_read_operation final
   std::span<std::byte> into_;
   std::uint64_t offset_;
   file_access how_;
-  bool direct_ = false;
 };
 
 }  // namespace weir::detail

@@ -17,7 +17,7 @@ bool file_write_core::begin_write(const await_context& context) noexcept {
     set_result(refused);
     return true;
   }
-  direct_ = target() && target()->is_direct();
+  look_whether_direct();
   return try_io(context);
 }
 
@@ -55,7 +55,7 @@ bool file_write_core::note(int result) noexcept {
 }
 
 failure file_write_core::failure_of_write(const char* verb) const {
-  if (result() != -EINVAL || !direct_) return result() >= 0 ? failure() : failure_of(verb);
+  if (result() != -EINVAL || !is_direct()) return result() >= 0 ? failure() : failure_of(verb);
   const std::span<const std::byte> rest = from_.subspan(done_);
   return direct_failure(verb, object(), rest.data(), rest.size(), offset_ + done_);
 }

@@ -35,7 +35,6 @@ class file_write_core : public blocking_io_leaf {
   std::uint64_t offset_;
   std::size_t done_ = 0;
   file_access how_;
-  bool direct_ = false;
 };
 
 /// Writes to a file what one call takes: at an offset, or sequentially.

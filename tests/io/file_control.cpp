@@ -1,8 +1,10 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
+#include <cstdint>
 #include <string>
 #include <utility>
 
@@ -119,6 +121,43 @@ TEST_CASE("file control: direct transfers want aligned memory, and say what is n
   if (!is_told) skip("this file system has no direct I/O, or takes unaligned buffers");
 }
 
+TEST_CASE("file control: direct transfers are handed to the device two at a time, others once in a turn") {
+  const test::scratch_directory dir;
+  const std::string path = dir.name("f");
+  weir::runtime rt(one_worker);
+  bool is_direct = rt.backend() == weir::backend_kind::uring;
+  const auto body = [&]() -> task<> {
+    auto opened = co_await as_result(weir::file::open(path, fresh | weir::file_mode::direct));
+    if (!opened.has_value()) {
+      is_direct = false;
+      co_return;
+    }
+    weir::file direct = std::move(*opened);
+    weir::aligned_buffer blocks(16 * 4096);
+    co_await direct.write_all(blocks);
+    weir::file cached = co_await weir::file::open(path);
+    const auto calls_of_reads = [&](weir::file& from) -> task<std::uint64_t> {
+      const std::uint64_t before = weir::counters().total.io_calls;
+      const auto read_all = [&](weir::task_group& group) -> task<> {
+        const auto one = [&](std::size_t i) -> task<> {
+          const std::size_t n = co_await from.read_at(std::span(blocks).subspan(4096 * i, 4096), 4096 * i);
+          CHECK(n == 4096);
+        };
+        for (std::size_t i = 0; i < 16; ++i) group.spawn(one, i);
+        co_await group.join();
+      };
+      co_await weir::with_task_group(read_all);
+      co_return weir::counters().total.io_calls - before;
+    };
+    const std::uint64_t direct_calls = co_await calls_of_reads(direct);
+    CHECK(direct_calls >= 8);
+    const std::uint64_t cached_calls = co_await calls_of_reads(cached);
+    CHECK(cached_calls < 8);
+  };
+  if (is_direct) rt.block_on(body());
+  if (!is_direct) skip("this file system has no direct I/O, or the backend has no ring");
+}
+
 TEST_CASE("file control: synced writes") {
   const test::scratch_directory dir;
   const auto body = [&]() -> task<> {
@@ -144,6 +183,12 @@ TEST_CASE("file control: aligned buffers") {
   CHECK(c.size() == 512);
   CHECK(c.alignment() == 512);
   CHECK(weir::aligned_buffer().empty());
+  // A large one takes huge pages if it can, and is one all the same.
+  weir::aligned_buffer large((std::size_t{5} << 20) + 1);
+  CHECK(large.size() == (std::size_t{5} << 20) + 4096);
+  CHECK(large.alignment() == std::size_t{2} << 20);
+  CHECK(reinterpret_cast<std::uintptr_t>(large.data()) % large.alignment() == 0);
+  CHECK(std::all_of(large.begin(), large.end(), [](std::byte b) { return b == std::byte{0}; }));
   CHECK_THROWS_AS(weir::aligned_buffer(1, 24), std::invalid_argument);
   CHECK_THROWS_AS(weir::aligned_buffer(static_cast<std::size_t>(-1)), std::bad_alloc);
 }
