@@ -79,7 +79,12 @@ std::string machine_json(const std::string& revision) {
       {"memory", "awk '/^MemTotal/ {printf \"%.0f MiB\", $2 / 1024}' /proc/meminfo"},
       {"kernel", "uname -sr"},
       {"system", ". /etc/os-release && echo \"$PRETTY_NAME\""},
-      {"load before", "cut -d' ' -f1-3 /proc/loadavg"},
+      // Not the load of the last minute, in which this was compiled.
+      {"busy before",
+       "{ head -n 1 /proc/stat; sleep 2; head -n 1 /proc/stat; } | awk '"
+       "{ idle = $5 + $6; all = 0; for (i = 2; i < 10; ++i) all += $i }"
+       "NR == 1 { idle_then = idle; all_then = all }"
+       "END { printf \"%.0f %% of its processors\", 100 * (1 - (idle - idle_then) / (all - all_then)) }'"},
       {"liburing", "dpkg-query -W -f '${Version}' liburing-dev"},
       {"OpenSSL", "openssl version"},
       {"Asio", "dpkg-query -W -f '${Version}' libasio-dev"},

@@ -7,6 +7,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstddef>
 #include <cstdlib>
@@ -17,6 +18,46 @@ namespace bench {
 namespace {
 
 using figures = std::vector<const measured*>;
+
+/// A line of the short table: where a figure stands, and whose they are.
+struct glance {
+  const char* label;
+  const char* group;
+  const char* row;
+  const char* what;
+  std::array<const char*, 5> who;  // weir, by hand, Go, Tokio, Asio
+};
+
+constexpr std::array one_worker{"weir 1 worker", "raw", "Go 1", "Tokio 1", ""};
+constexpr std::array two_workers{"weir 2 workers", "", "Go 2", "Tokio 2", ""};
+constexpr std::array echo_servers{"weir on io_uring", "raw io_uring, own buffers", "Go", "", "Asio"};
+constexpr auto echo = "Echo over TCP, by the number of connections (64 B)";
+constexpr auto tasks = "Tasks, turns, timers, locks";
+constexpr auto channels = "Channels, events, limiters";
+constexpr auto patterns = "Pipelines and pools";
+constexpr auto ns = "ns for each operation";
+constexpr auto cpu = "CPU per request, us";
+
+constexpr std::array<glance, 14> glances{{
+    {"an echo server, 64 connections: us of CPU for a request", echo, "64 connections", cpu, echo_servers},
+    {"the same, 512 connections", echo, "512 connections", cpu, echo_servers},
+    {"the same: system calls for a request", echo, "512 connections", "system calls per request", echo_servers},
+    {"an idle connection: bytes",
+     "Memory for an idle connection",
+     "10000 idle connections",
+     "resident bytes of each",
+     {"weir on io_uring, leases", "raw io_uring, own buffers", "Go", "", "Asio"}},
+    {"a leaf of a tree of a million tasks: ns", tasks, "skynet: a leaf of 1M", ns, one_worker},
+    {"to spawn a task and join it: ns", tasks, "spawn, join, one by one", ns, one_worker},
+    {"a task that sleeps: bytes", tasks, "1M sleep: bytes of each", "as the row says", one_worker},
+    {"a timeout, armed and cancelled: ns", tasks, "timer: arm, yield, cancel", ns, one_worker},
+    {"an item through a channel: ns", channels, "channel(128), 1 to 1", ns, one_worker},
+    {"the same, four senders and receivers, two threads", channels, "channel(128), 4 to 4", ns, two_workers},
+    {"a rendezvous, there and back: ns", channels, "rendezvous, there and back", ns, one_worker},
+    {"a select over eight channels: ns", channels, "select over eight channels", ns, one_worker},
+    {"a record through a pipeline of five stages: ns", patterns, "five stages, in one task", ns, one_worker},
+    {"a job of a pool, two threads: ns", patterns, "pool of 8, trivial job", ns, two_workers},
+}};
 
 /// Of each the value of `key`, each once, in the order in which they come.
 template <class Key>
@@ -90,6 +131,7 @@ class page_writer {
 
   benchmark_page write() {
     write_head();
+    write_glance();
     write_targets();
     write_behind();
     for (const std::string& group : distinct(all_, &measured::group)) write_group(group);
@@ -110,8 +152,8 @@ class page_writer {
     const json_value& machine = run_["machine"];
     for (std::size_t i = 0; i < machine.names().size(); ++i)
       page_.text += fmt::format("| {} | {} |\n", machine.names()[i], in_cell(machine.items()[i].text()));
-    const double load = std::strtod(machine["load before"].text().c_str(), nullptr);
-    if (load > 0.5) page_.text += "\n**The machine was busy with something else: repeat when it is quiet.**\n";
+    const double busy = std::strtod(machine["busy before"].text().c_str(), nullptr);
+    if (busy > 5) page_.text += "\n**The machine was busy with something else: repeat when it is quiet.**\n";
     std::string missing;
     for (const json_value& part : run_["parts"].items()) {
       for (const json_value& reason : part["result"]["left_out"].items())
@@ -123,6 +165,26 @@ class page_writer {
             fmt::format("- `bench {}` ended with status {:.0f}.\n", part["arguments"].text(), part["status"].number());
     }
     if (!missing.empty()) page_.text += "\n" + missing;
+  }
+
+  /// `dev` puts this section into the README, too.
+  void write_glance() {
+    std::string lines;
+    for (const glance& g : glances) {
+      std::array<std::string, 5> cells;
+      for (std::size_t i = 0; i < cells.size(); ++i) {
+        for (const measured& m : measured_) {
+          if (m.group == g.group && m.row == g.row && m.what == g.what && m.who == g.who[i])
+            cells[i] = short_figure(m.median());
+        }
+      }
+      if (!cells.front().empty()) lines += fmt::format("| {} | {} |\n", g.label, fmt::join(cells, " | "));
+    }
+    if (lines.empty()) return;
+    page_.text +=
+        "\n## At a glance\n\n| one thread, if nothing else is said | weir | by hand | Go | Tokio | Asio |\n"
+        "|---|--:|--:|--:|--:|--:|\n" +
+        lines;
   }
 
   void write_targets() {

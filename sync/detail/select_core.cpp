@@ -9,8 +9,6 @@
 namespace weir::detail {
 
 std::size_t commit_one(select_case* cases, std::size_t count, bool ordered) noexcept {
-  // Also for the shuffle: a seed is to choose the same, wherever in memory the objects lie.
-  std::sort(cases, cases + count, [](const auto& a, const auto& b) { return a.index < b.index; });
   for (std::size_t i = 0; i < count; ++i) {
     if (!ordered) {
       // Fisher and Yates' shuffle, as far as it is needed.
@@ -45,6 +43,8 @@ bool select_core::arm_brief(std::size_t brief) noexcept {
     if (armed_ == brief || !take_back()) return true;
     // A case can be had. Nobody can choose another one now, so it may be committed, or another one in its place.
     withdraw_armed();
+    // Also for the shuffle: a seed is to choose the same, wherever in memory the objects lie.
+    std::sort(cases_, cases_ + count_, [](const auto& a, const auto& b) { return a.index < b.index; });
     chosen_ = commit_one(cases_, count_, ordered_);
     if (chosen_ != no_case) {
       complete();

@@ -34,7 +34,7 @@ inline constexpr select_case::functions case_functions = {
 inline constexpr std::size_t no_case = static_cast<std::size_t>(-1);
 
 /// Commits one of the cases that can be had now: any of them with the same probability, or with `ordered` the one with
-/// the lowest index. Returns its index, or no_case. Reorders them; the order in which they come does not matter.
+/// the lowest index. They come in the order of their indices, and are reordered. Returns its index, or no_case.
 std::size_t commit_one(select_case* cases, std::size_t count, bool ordered) noexcept;
 
 /// The part of select that does not depend on the cases' types: arms them, sees one chosen, takes the rest back.
