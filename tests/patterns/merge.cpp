@@ -86,9 +86,9 @@ TEST_CASE("merge: its counters tell what came, what went on, and whose items wai
     };
     co_await weir::when_all(
         watch(),
-        merge({.buffer = 2, .counters = &merged}, from(test::numbers(4)), from(test::numbers(3))) | for_each(slow));
-    CHECK(merged.in() == 7);
-    CHECK(merged.out() == 7);
+        merge({.buffer = 2, .counters = &merged}, from(test::numbers(9)), from(test::numbers(9))) | for_each(slow));
+    CHECK(merged.in() == 18);
+    CHECK(merged.out() == 18);
     CHECK(merged.blocked() == 0);
   });
 }
