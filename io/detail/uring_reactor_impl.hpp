@@ -54,8 +54,11 @@ class uring_reactor final : public io_reactor, private blocking_host {
   void put_cancel(io_leaf& op, io_uring_sqe& entry) noexcept;
   void fill_from_queues() noexcept;
   [[nodiscard]] unsigned unsubmitted() const noexcept;
+  /// That have not been reaped.
+  [[nodiscard]] unsigned completions() const noexcept;
   /// One io_uring_enter; 0 or -errno. `timeout` only counts when `wanted` is not 0; null waits for ever.
   int enter(unsigned wanted, const __kernel_timespec* timeout) noexcept;
+  void run_deferred_work(unsigned inline_at_most) noexcept;
   void reap() noexcept;
   void handle(std::uint64_t user_data, int result, std::uint32_t flags) noexcept;
   /// At the next turn.
