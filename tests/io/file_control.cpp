@@ -188,7 +188,7 @@ TEST_CASE("file control: aligned buffers") {
   CHECK(large.size() == (std::size_t{5} << 20) + 4096);
   CHECK(large.alignment() == std::size_t{2} << 20);
   CHECK(reinterpret_cast<std::uintptr_t>(large.data()) % large.alignment() == 0);
-  CHECK(std::all_of(large.begin(), large.end(), [](std::byte b) { return b == std::byte{0}; }));
+  CHECK(std::all_of(large.begin(), large.end(), [](std::byte one) { return one == std::byte{0}; }));
   CHECK_THROWS_AS(weir::aligned_buffer(1, 24), std::invalid_argument);
   CHECK_THROWS_AS(weir::aligned_buffer(static_cast<std::size_t>(-1)), std::bad_alloc);
 }
