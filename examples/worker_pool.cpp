@@ -37,7 +37,7 @@ weir::task<std::size_t> album(resizers& pool, std::string name) {
 }
 
 weir::task<bool> async_main() {
-  resizers pool{resize, {.workers = 8, .queue = 16, .job_timeout = 200ms}};
+  resizers pool{resize, {.workers = 8, .queue = 16, .job_timeout = 2s}};
 
   const auto [cats, dogs] = co_await weir::when_all(album(pool, "cat"), album(pool, "dog"));
   fmt::print("two albums: {} and {} bytes\n", cats, dogs);
@@ -55,8 +55,8 @@ weir::task<bool> async_main() {
     if (!ticket) ++refused;
   }
 
-  // Does what there is; after a second it would cancel the rest, and say how many.
-  const std::size_t cancelled = co_await pool.shutdown(weir::shutdown_mode::drain, 1s);
+  // Does what there is; after ten seconds it would cancel the rest, and say how many.
+  const std::size_t cancelled = co_await pool.shutdown(weir::shutdown_mode::drain, 10s);
   const weir::pool_stats stats = pool.stats();
   fmt::print("{} accepted: {} completed, {} failed, {} cancelled; {} refused\n", stats.accepted, stats.completed,
              stats.failed, stats.cancelled, stats.refused);

@@ -8,6 +8,8 @@
 #include <array>
 #include <atomic>
 #include <cerrno>
+#include <cstddef>
+#include <cstdint>
 
 #include <weir/weir.hpp>
 
@@ -41,21 +43,35 @@ bool take_ring() {
   return left != 0;
 }
 
+bool takes_flags_of(const test::kernel_version& version) {
+  io_uring ring;
+  io_uring_params params{};
+  params.flags = version.flags;
+  params.cq_entries = 16;
+  if (io_uring_queue_init_params(4, &ring, &params) != 0) return false;
+  io_uring_queue_exit(&ring);
+  return true;
+}
+
 }  // namespace
 
 /// Stands before liburing's, and asks that for what is not refused.
 extern "C" int io_uring_queue_init_params(unsigned entries, io_uring* ring, io_uring_params* params) {
   if ((params->flags & ~known) != 0) return -EINVAL;
-  if (entries > most || !take_ring()) return -ENOMEM;
+  if (entries > most) return -ENOMEM;
   static const auto real =
       reinterpret_cast<decltype(&io_uring_queue_init_params)>(::dlsym(RTLD_NEXT, "io_uring_queue_init_params"));
   if (!real) return -ENOSYS;
   const int result = real(entries, ring, params);
-  if (result == 0) {
-    flags = params->flags;
-    size = params->sq_entries;
+  if (result != 0) return result;
+  // Only now: a ring that this kernel refuses takes none of those that there is memory for.
+  if (!take_ring()) {
+    io_uring_queue_exit(ring);
+    return -ENOMEM;
   }
-  return result;
+  flags = params->flags;
+  size = params->sq_entries;
+  return 0;
 }
 
 /// The same; who asks for the operations of a ring that has none gets a null, as where it may not be asked.
@@ -95,7 +111,22 @@ no_buffer_rings::~no_buffer_rings() { refuses_buffer_rings = false; }
 unsigned pretended_kernel::flags_used() const { return flags; }
 unsigned pretended_kernel::entries_used() const { return size; }
 
-std::span<const kernel_version> older_kernels() { return versions; }
+std::span<const kernel_version> older_kernels() {
+  static const auto first = std::find_if(versions.begin(), versions.end(), takes_flags_of);
+  return {first, versions.end()};
+}
+
+bool has_buffer_rings() {
+  io_uring ring;
+  if (io_uring_queue_init(4, &ring, 0) != 0) return false;
+  alignas(4096) static std::array<std::byte, 4096> page;
+  io_uring_buf_reg wanted{};
+  wanted.ring_addr = reinterpret_cast<std::uintptr_t>(page.data());
+  wanted.ring_entries = 1;
+  const bool has = io_uring_register_buf_ring(&ring, &wanted, 0) == 0;
+  io_uring_queue_exit(&ring);
+  return has;
+}
 
 bool ring_is_default() { return weir::runtime({.workers = 1}).backend() == weir::backend_kind::uring; }
 

@@ -34,8 +34,12 @@ struct kernel_version {
   unsigned flags;       // with which a ring is made there
   unsigned operations;  // that a ring has there
 };
-/// The versions before which a ring was made with fewer flags than by this one's kernel, newest first.
+/// The versions before which a ring was made with fewer flags, newest first: those of them whose flags this kernel
+/// takes, for one that is older cannot be asked to be newer.
 std::span<const kernel_version> older_kernels();
+
+/// Does this kernel have rings of buffers?
+bool has_buffer_rings();
 
 /// Does a runtime that is asked for nothing special use io_uring here?
 bool ring_is_default();

@@ -356,7 +356,9 @@ task<> shutdown_ends_a_read(weir::direction which) {
     co_await group.join();
   });
   CHECK(n == 0);
-  CHECK(c.peer.readable(0) == (which == weir::direction::both));
+  // Where the kernel leaves its packets to a thread, the end comes to the peer a moment later.
+  const bool told = which == weir::direction::both;
+  CHECK(c.peer.readable(told ? 10'000 : 0) == told);
 }
 
 task<> reset_by_peer() {
@@ -377,6 +379,7 @@ task<> reset_by_peer() {
     connection c = connect_pair();
     const std::string name = test::name_of(c.stream);
     c.peer.reset();
+    co_await c.stream.readable();  // it has arrived
     auto w = co_await as_result(c.stream.write_all(bytes));
     CHECK(sentence_of(w) == fmt::format("write_all {}: Connection reset by peer", name));
   }

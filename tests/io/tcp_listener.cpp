@@ -71,14 +71,18 @@ task<> accept_until_stopped(tcp_listener& listener) {
 task<> bind_accept_stop(endpoint local, endpoint& used, bool with_client) {
   tcp_listener listener = tcp_listener::bind(local, {.reuse_address = false});
   used = listener.local_endpoint();
+  if (with_client) {
+    plain_socket client = plain_socket::connected_to(used);
+    tcp_stream stream = co_await listener.accept();
+    // Reset, for else the port would linger in TIME_WAIT. Whoever closes before the reset has arrived waits for
+    // packets, and so does the port: kernels that leave them to a thread of theirs may take milliseconds for that.
+    client.reset();
+    guarded_buffer byte(1);
+    const auto end = co_await as_result(stream.read_some(byte));
+    CHECK(end.error() == std::errc::connection_reset);
+  }
   co_await with_task_group([&](task_group& group) -> task<> {
     group.spawn(accept_until_stopped(listener));
-    if (with_client) {
-      // Reset, for else the port would linger in TIME_WAIT.
-      plain_socket client = plain_socket::connected_to(used);
-      co_await settle_down();
-      client.reset();
-    }
     co_await weir::yield();
     group.cancel();
     co_await weir::yield();
