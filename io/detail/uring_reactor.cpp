@@ -434,9 +434,9 @@ void uring_reactor::deliver_completions() noexcept {
   while (io_leaf* op = now.pop()) complete(*op, op->result(), 0);
 }
 
-// Linux 6.14 and newer run so many pieces of deferred work at one enter and leave the rest for the next. What completes
-// while it is being submitted does not wait there: connections whose peer is quick would be served again and again
-// while others wait for several rounds. `inline_at_most`: of what is there, so much may have completed so.
+// Kernels since November 2024 run so many pieces of deferred work at a time and leave the rest for the next enter. What
+// completes while it is being submitted does not wait there: connections whose peer is quick would be served again and
+// again while others wait for several rounds. `inline_at_most`: of what is there, so much may have completed so.
 void uring_reactor::run_deferred_work(unsigned inline_at_most) noexcept {
   constexpr unsigned at_one_enter = 20;
   const unsigned room = *ring_.cq.kring_entries / 2;
