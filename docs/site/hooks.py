@@ -34,7 +34,7 @@ def on_config(config):
 
 
 def on_page_markdown(markdown, page, **_):
-    if page.file.src_path in ("contracts.md", "examples.md", "pitfalls.md", "systems.md"):
+    if page.file.src_path in ("benchmarks.md", "contracts.md", "examples.md", "pitfalls.md", "systems.md"):
         page.meta["hide"] = ["toc"]  # their tables have many columns, or their code long lines
         if page.file.src_path == "examples.md":  # its list leads to each of them
             markdown = re.sub(r"^(- |\d+\. )(`(\w+)\.cpp`)", r"\1[\2](#\3cpp)", markdown, flags=re.M)
