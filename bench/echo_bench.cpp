@@ -192,11 +192,14 @@ echo_report run_echo(const echo_options& options, const std::function<void(const
         const std::string where = fmt::format("{}, {} connections", row.server->title, row.connections);
         if (!outcome.failure.empty())
           report.failures.push_back(fmt::format("{}, round {}: {}", where, round + 1, outcome.failure));
-        progress(fmt::format("[{:>{}}/{}] {}: {}", ++done, fmt::formatted_size("{}", total), total, where,
-                             outcome.failure.empty()
-                                 ? fmt::format("{:.0f} k requests/s, {:.2f} us of CPU each",
-                                               outcome.sample.requests_per_second / 1e3, outcome.sample.cpu_us)
-                                 : outcome.failure));
+        std::string said = outcome.failure;
+        if (said.empty() && std::isfinite(outcome.sample.requests_per_second)) {
+          said = fmt::format("{:.0f} k requests/s, {:.2f} us of CPU each", outcome.sample.requests_per_second / 1e3,
+                             outcome.sample.cpu_us);
+        } else if (said.empty()) {
+          said = "left out: other programs had the machine for all of the time that is measured";
+        }
+        progress(fmt::format("[{:>{}}/{}] {}: {}", ++done, fmt::formatted_size("{}", total), total, where, said));
       }
     }
   }

@@ -1,8 +1,9 @@
 // A chat over TCP: each line that a member says goes to all the others. Nobody can make the others wait, or the server
 // hold more and more: the number of members is bounded, and so are the length of a line, how often each may say one,
 // and what lies ready for a member who reads slowly. He loses the oldest of it and is told how much; who takes nothing
-// at all is closed. Usage: chat [PORT]      then: nc 127.0.0.1 PORT, several times Without a port it picks one, and two
-// members meet there.
+// at all is closed.
+// Usage: chat [PORT]      then: nc 127.0.0.1 PORT, several times
+// Without a port it picks one, and two members meet there.
 
 #include <weir/weir.hpp>
 

@@ -1,6 +1,7 @@
 // A server whose main() is one line, and that ends in good order on SIGINT or SIGTERM: it takes no more connections,
-// lets those that it has come to their end, and stops what takes too long. Usage: graceful_server [PORT] Without a port
-// it picks one, talks to itself, and sends itself the signal in the middle of that.
+// lets those that it has come to their end, and stops what takes too long.
+// Usage: graceful_server [PORT]
+// Without a port it picks one, talks to itself, and sends itself the signal in the middle of that.
 
 #include <weir/weir.hpp>
 

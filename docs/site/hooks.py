@@ -34,8 +34,12 @@ def on_config(config):
 
 
 def on_page_markdown(markdown, page, **_):
-    if page.file.src_path in ("contracts.md", "pitfalls.md", "systems.md"):
-        page.meta["hide"] = ["toc"]  # their tables have many columns
+    if page.file.src_path in ("benchmarks.md", "contracts.md", "examples.md", "pitfalls.md", "systems.md"):
+        page.meta["hide"] = ["toc"]  # their tables have many columns, or their code long lines
+        if page.file.src_path == "examples.md":  # its list leads to each of them
+            markdown = re.sub(r"^(- |\d+\. )(`(\w+)\.cpp`)", r"\1[\2](#\3cpp)", markdown, flags=re.M)
+        else:
+            markdown = markdown.replace("\n## ", "\n[TOC]\n\n## ", 1)
     markdown = markdown.replace("](../examples/README.md)", "](examples.md)")
     # GitHub's Markdown begins a list in the middle of a paragraph, this one does not.
     markdown = re.sub(r"^(?![-\s|>#]|\d+\. )(.+)\n(?=(?:- |\d+\. )\S)", r"\1\n\n", markdown, flags=re.M)

@@ -28,13 +28,19 @@ runtime_core* domain_here() noexcept {
 }  // namespace
 
 descriptor::descriptor(int number, const endpoint& peer) noexcept
-    : number_(number), serial_(next_serial()), identity_(identity::peer), domain_(domain_here()), peer_(peer) {}
+    : number_(number),
+      serial_(next_serial()),
+      identity_(identity::peer),
+      domain_(domain_here()),
+      domain_serial_(domain_ ? domain_->serial() : 0),
+      peer_(peer) {}
 
 descriptor::descriptor(int number, kind what, std::unique_ptr<named> called) noexcept
     : number_(number),
       serial_(next_serial()),
       identity_(what == kind::socket ? identity::named_socket : identity::file),
       domain_(domain_here()),
+      domain_serial_(domain_ ? domain_->serial() : 0),
       named_(std::move(called)) {}
 
 descriptor::~descriptor() {
@@ -68,7 +74,7 @@ std::string descriptor::name() const {
 }
 
 void descriptor::require_domain(const runtime_core& runtime) const noexcept {
-  if (domain_ && domain_ != &runtime) {
+  if (domain_ && domain_serial_ != runtime.serial()) {
     fatal(
         "weir: a descriptor made in a single-worker runtime is used by a task of another runtime: move it with "
         "release() and adopt()");

@@ -119,6 +119,7 @@ class descriptor final : private message {
   // The single-worker runtime on whose worker it was made; null when it may be used from several threads. While
   // something is in flight that runtime is alive.
   runtime_core* const domain_;
+  const std::uint64_t domain_serial_;  // of that runtime; another one may be where it was
   std::size_t bytes_read_ = 0;
   std::size_t bytes_written_ = 0;
   union {

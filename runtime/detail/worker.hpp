@@ -254,6 +254,8 @@ class runtime_core {
   void require_open(const char* what) const;
 
   [[nodiscard]] bool shared() const noexcept { return shared_; }
+  /// Tells it from each other runtime of the process, also from one that is gone and has been where it is.
+  [[nodiscard]] std::uint64_t serial() const noexcept { return serial_; }
   /// Do workers take tasks from each other? Otherwise, with several workers, each task stays where it is.
   [[nodiscard]] bool stealing() const noexcept { return stealing_; }
   /// What its threads are called; empty if nobody has said so.
@@ -362,6 +364,8 @@ class runtime_core {
   const runtime_options options_;
   const simulation_options simulation_;
   const bool caller_is_worker_;
+  static inline std::atomic<std::uint64_t> last_serial_{0};
+  const std::uint64_t serial_ = last_serial_.fetch_add(1, std::memory_order_relaxed) + 1;
   bool shared_ = true;
   bool stealing_ = true;
   std::string name_;

@@ -528,6 +528,20 @@ TEST_CASE("tcp: descriptors can be released and adopted") {
   run_checked(adopt_a_listener());
 }
 
+TEST_CASE("tcp: a descriptor of a single-worker runtime is refused by the next one, even at the same address") {
+  CHECK(
+      test::last_words_of([] {
+        auto listen = []() -> task<tcp_listener> { co_return tcp_listener::bind(endpoint::loopback(0)); };
+        auto serve = [](tcp_listener listener) -> task<> {
+          co_await weir::with_timeout(std::chrono::seconds(5), listener.accept());
+        };
+        tcp_listener listener = weir::run(listen(), {.workers = 1});
+        weir::run(serve(std::move(listener)), {.workers = 2});
+      }) ==
+      "weir: a descriptor made in a single-worker runtime is used by a task of another runtime: move it with release() "
+      "and adopt()\n");
+}
+
 TEST_CASE("tcp: what is no socket of the right kind cannot be adopted") {
   const test::no_descriptor_leaks none;
   const plain_socket unconnected = plain_socket::bound();
