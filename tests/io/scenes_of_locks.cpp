@@ -10,6 +10,7 @@
 #include <weir/sync/condition_variable.hpp>
 #include <weir/sync/latch.hpp>
 #include <weir/sync/lazy.hpp>
+#include <weir/sync/mutex.hpp>
 #include <weir/sync/once.hpp>
 #include <weir/sync/oneshot.hpp>
 #include <weir/sync/semaphore.hpp>
@@ -58,6 +59,26 @@ class locking_shared final : public scene {
   weir::write_guard held_ = mutex_.try_lock();
   weir::write_guard writing_;
   weir::read_guard reading_;
+};
+
+class calling_under_a_mutex final : public scene {
+ public:
+  task<bool> attempt(cancellation_token token) override {
+    const auto count = [this] { ++calls_; };
+    auto r = co_await as_result(with_cancellation(token, mutex_.with_lock(count)));
+    co_return completed(r);
+  }
+  void trigger() override { held_.unlock(); }
+  task<> settle(bool completed) override {
+    expect(static_cast<bool>(mutex_.try_lock()), "the lock was lost");
+    expect(calls_ == (completed ? 1 : 0), "it was stopped inside of the section, or was never there");
+    co_return;
+  }
+
+ private:
+  weir::mutex mutex_;
+  weir::mutex_guard held_ = mutex_.try_lock();
+  int calls_ = 0;
 };
 
 class acquiring_permits final : public scene {
@@ -342,6 +363,7 @@ constexpr const char* zero_row = "`latch::wait()`, `wait_group::wait()`";
 constexpr std::array kinds = {
     kind_of_operation{shared_mutex_row, "shared_mutex::lock", make_scene<locking_shared, true>, true},
     kind_of_operation{shared_mutex_row, "shared_mutex::lock_shared", make_scene<locking_shared, false>, true},
+    kind_of_operation{"`mutex::with_lock(fn)`", "mutex::with_lock", make_scene<calling_under_a_mutex>, true},
     kind_of_operation{"`semaphore::acquire(n)`", "semaphore::acquire", make_scene<acquiring_permits>, true},
     kind_of_operation{"`condition_variable::wait(guard)`", "condition_variable::wait",
                       make_scene<waiting_for_a_condition>, true},
