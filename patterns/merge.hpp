@@ -23,7 +23,7 @@ static_assert(std::is_trivially_destructible_v<merge_options>);
 
 namespace detail {
 
-/// pump() that counts.
+/// pump() for a stage that is counted by itself, and not with the one behind it.
 template <class Puller, class Steps>
 task<> merge_into(Puller source, Steps steps, pumped_channel<typename Steps::output>& merged,
                   stage_counters* counters) {
@@ -40,7 +40,7 @@ task<> merge_into(Puller source, Steps steps, pumped_channel<typename Steps::out
     }
     hand_on.done();
   }
-  pump_ended(merged.items, merged.pumping);
+  merged.pump_ended();
 }
 
 template <class First, class... Rest>

@@ -19,7 +19,7 @@ static_assert(std::is_trivially_destructible_v<zip_options>);
 namespace detail {
 
 template <class T>
-async_generator<std::tuple<T>> zipped(stage_counters*, async_generator<T> items) {
+async_generator<std::tuple<T>> zipped(async_generator<T> items) {
   while (auto item = co_await items.next()) {
     std::tuple<T> one(std::move(*item));
     co_yield std::move(one);
@@ -43,9 +43,8 @@ async_generator<std::tuple<T, Rest...>> joined(async_generator<T> first, async_g
 }
 template <class T, class... Rest>
   requires(sizeof...(Rest) > 0)
-async_generator<std::tuple<T, Rest...>> zipped(stage_counters* counters, async_generator<T> first,
-                                               async_generator<Rest>... rest) {
-  return joined(std::move(first), zipped(nullptr, std::move(rest)...), counters);
+async_generator<std::tuple<T, Rest...>> zipped(async_generator<T> first, async_generator<Rest>... rest) {
+  return joined(std::move(first), zipped(std::move(rest)...), nullptr);
 }
 
 template <class... Flows>
@@ -54,14 +53,18 @@ class zip_source {
   explicit zip_source(const zip_options& options, Flows... flows) : options_(options), flows_(std::move(flows)...) {}
   auto operator()(pipeline_run& run) && {
     return std::apply(
-        [&](auto&... upstream) {
-          return zipped(options_.counters,
-                        async_generator<typename Flows::value_type>(as_generator(std::move(upstream).open(run)))...);
+        [&](auto& first, auto&... rest) {
+          return joined(opened(first, run), zipped(opened(rest, run)...), options_.counters);
         },
         flows_);
   }
 
  private:
+  template <class Flow>
+  static async_generator<typename Flow::value_type> opened(Flow& upstream, pipeline_run& run) {
+    return as_generator(std::move(upstream).open(run));
+  }
+
   zip_options options_;
   std::tuple<Flows...> flows_;
 };

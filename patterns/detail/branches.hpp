@@ -63,7 +63,7 @@ task<R> read_branch(channel<T>& items, task<R> reader) {
 template <class T, class Flow>
 void open_branch(pipeline_run& run, channel<T>& items, Flow branch, pumped_channel<typename Flow::value_type>& merged) {
   auto opened = std::move(branch).open(run);
-  auto reader = pump(std::move(opened.source), std::move(opened.steps), merged.items, merged.pumping, nullptr);
+  auto reader = pump(std::move(opened.source), std::move(opened.steps), merged, nullptr);
   run.spawn(read_branch(items, std::move(reader)));
 }
 

@@ -176,36 +176,36 @@ auto as_generator(segment<Puller, Steps>&& items) {
   }
 }
 
-/// A pump has come to its source's end: the last one closes the channel.
+/// A channel that one or more pumps fill.
 template <class T>
-void pump_ended(channel<T>& into, std::atomic<std::size_t>& pumps) noexcept {
-  if (pumps.fetch_sub(1, std::memory_order_acq_rel) == 1) into.close();
-}
+class pumped_channel {
+ public:
+  pumped_channel(std::size_t capacity, std::size_t pumps) : items(capacity), pumping_(pumps) {}
+  /// A pump has come to its source's end: the last one closes the channel.
+  void pump_ended() noexcept {
+    if (pumping_.fetch_sub(1, std::memory_order_acq_rel) == 1) items.close();
+  }
 
-/// Moves all items of a source into a channel, then counts down; the last one closes it. Where it fails or is stopped
-/// the channel is not closed: nobody may take that for the end.
+  channel<T> items;
+
+ private:
+  std::atomic<std::size_t> pumping_;
+};
+
+/// Moves all items of a source into a channel. Where it fails or is stopped the channel is not closed: nobody may take
+/// that for the end.
 template <class Puller, class Steps>
-task<> pump(Puller source, Steps steps, channel<typename Steps::output>& into, std::atomic<std::size_t>& pumps,
-            stage_counters* counters) {
+task<> pump(Puller source, Steps steps, pumped_channel<typename Steps::output>& into, stage_counters* counters) {
   stage_tally tally(counters);
   while (auto next = co_await source.next()) {
     auto item = steps(item_of(next));
     if (!item) continue;
     tally.count_queued();
-    const bool taken = co_await into.send(std::move(*item));
+    const bool taken = co_await into.items.send(std::move(*item));
     if (!taken) co_return;
   }
-  pump_ended(into, pumps);
+  into.pump_ended();
 }
-
-/// A channel that one or more pumps fill.
-template <class T>
-class pumped_channel {
- public:
-  pumped_channel(std::size_t capacity, std::size_t pumps) : items(capacity), pumping(pumps) {}
-  channel<T> items;
-  std::atomic<std::size_t> pumping;
-};
 
 /// Where items can be received by several tasks: the source itself if it is a channel, or else one that a task fills.
 template <class Puller, class Steps>
@@ -216,7 +216,7 @@ channel<typename Steps::output>& into_channel(segment<Puller, Steps>&& items, pi
     return items.source.source();
   } else {
     auto& made = run.keep<pumped_channel<T>>(capacity, 1);
-    run.spawn(pump(std::move(items.source), std::move(items.steps), made.items, made.pumping, counters));
+    run.spawn(pump(std::move(items.source), std::move(items.steps), made, counters));
     return made.items;
   }
 }
