@@ -13,9 +13,9 @@ namespace weir {
 ///     weir::aligned_buffer block(65'536);
 ///     const std::size_t n = co_await file.read_at(block, 0);
 ///
-/// From 2 MiB on it is aligned to that, and stands in huge pages where the kernel has some to give. A device then gets
-/// one piece of memory for a transfer instead of one for every 4 KiB, which can double what it does: for many transfers
-/// at once make one large buffer and give each a part.
+/// From 2 MiB on it begins at a multiple of that, and stands in huge pages where the kernel has some to give. A device
+/// then gets one piece of memory for a transfer instead of one for every 4 KiB, which can double what it does: for many
+/// transfers at once make one large buffer and give each a part.
 class aligned_buffer {
  public:
   static constexpr std::size_t default_alignment = 4096;

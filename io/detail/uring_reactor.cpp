@@ -461,10 +461,10 @@ void uring_reactor::flush_and_reap(unsigned wanted, const __kernel_timespec* tim
   // With deferred task work completions appear only inside enter; otherwise the kernel says when there is some.
   const bool deferred_work =
       deferred_ || (has_task_run_flag_ && (load_acquire(ring_.sq.kflags) & IORING_SQ_TASKRUN) != 0);
-  if (wanted != 0 || unsubmitted() != 0 || deferred_work) {
+  const unsigned submitted = unsubmitted();
+  if (wanted != 0 || submitted != 0 || deferred_work) {
     // EINTR: a signal; the caller's loop comes back. EAGAIN and EBUSY: the kernel wants completions taken first, which
     // happens now; what it has not taken stays in the ring for the next turn. ETIME: the deadline.
-    const unsigned submitted = unsubmitted();
     static_cast<void>(enter(wanted, timeout));
     if (deferred_) run_deferred_work(submitted);
   }
