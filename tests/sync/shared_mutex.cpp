@@ -81,6 +81,28 @@ TEST_CASE("shared_mutex: a reader does not pass a writer who waits; readers side
   CHECK(seen == test::log{"r1", "w1", "r2", "r3", "w2"});
 }
 
+TEST_CASE("P35: waits() of a shared_mutex counts readers and writers who had to wait, and nobody else") {
+  test::log seen;
+  simulate([&]() -> weir::task<> {
+    weir::shared_mutex m;
+    auto body = [&](weir::task_group& g) -> weir::task<> {
+      g.spawn(read_for, std::ref(m), std::ref(seen), "r1", weir::duration(10ms));
+      g.spawn(read_for, std::ref(m), std::ref(seen), "r2", weir::duration(10ms));
+      co_await settle();
+      CHECK(m.waits() == 0);
+      g.spawn(write_for, std::ref(m), std::ref(seen), "w", weir::duration(10ms));
+      co_await settle();
+      g.spawn(read_for, std::ref(m), std::ref(seen), "r3", weir::duration(10ms));
+      co_await settle();
+      CHECK(m.waits() == 2);
+      CHECK(!m.try_lock_shared());
+    };
+    co_await weir::with_task_group(body);
+    CHECK(seen.size() == 4);
+    CHECK(m.waits() == 2);
+  });
+}
+
 TEST_CASE("shared_mutex: a stopped writer lets the readers go on who waited behind it") {
   test::log seen;
   simulate([&]() -> weir::task<> {
