@@ -499,6 +499,9 @@ void worker::unwind(unwind_point point) noexcept {
 //   run next.
 // - One worker at a time is woken to search, and the next one only when that one has found something and left more. So
 //   a batch of tasks wakes no more workers than it has tasks, and its maker pays for one wake-up.
+// - Where what the woken worker found was not worth it, workers wake nobody for what they make ready themselves. It
+//   keeps the watch over that pause: it ends with its rest, at the latest when its length has passed, and then the
+//   worker searches, whatever has ended its rest.
 void worker::idle() noexcept {
   if (seeded_) {
     idle_in_virtual_time();
@@ -506,6 +509,8 @@ void worker::idle() noexcept {
   }
   if (core_.stealing() && find_work()) return;
   if (spin()) return;
+  const time_point watch_ends = begin_watch();
+  const bool watching = watch_ends != no_deadline;
   rest_.exchange(rest::parked, std::memory_order_seq_cst);
   if (core_.shared()) core_.parked_.fetch_add(1, std::memory_order_seq_cst);
   // From here on whoever makes work sees that we are parked. What was made before must be seen by us: hence these
@@ -520,12 +525,21 @@ void worker::idle() noexcept {
     reactor_->poll();
   } else {
     counted.parks.add();
-    reactor_->wait(timers_.empty() ? no_deadline : timers_.next_due());
+    reactor_->wait(std::min(watch_ends, timers_.empty() ? no_deadline : timers_.next_due()));
   }
-  leave_rest(work_elsewhere);
+  leave_rest(work_elsewhere, watching);
 }
 
-void worker::leave_rest(bool work_elsewhere) noexcept {
+time_point worker::begin_watch() noexcept {
+  const time_point woken = std::exchange(woken_to_search_, no_deadline);
+  if (woken == no_deadline) return no_deadline;
+  const time_point now = monotonic_now();
+  const duration pause = pause_.after(now - woken);
+  if (pause == duration::zero() || core_.wakeups_pause_.exchange(true, std::memory_order_seq_cst)) return no_deadline;
+  return add_saturated(now, pause);
+}
+
+void worker::leave_rest(bool work_elsewhere, bool watching) noexcept {
   rest before = rest_.load(std::memory_order_relaxed);
   if (core_.shared()) {
     core_.parked_.fetch_sub(1, std::memory_order_seq_cst);
@@ -533,18 +547,20 @@ void worker::leave_rest(bool work_elsewhere) noexcept {
   } else {
     rest_.store(rest::awake, std::memory_order_relaxed);
   }
+  if (watching) core_.wakeups_pause_.store(false, std::memory_order_seq_cst);
   // Those who have made what we saw elsewhere may have woken nobody, because somebody searched: then it is this worker
-  // that takes care of it.
-  if (before != rest::to_search) {
-    if (!work_elsewhere || !core_.shared()) return;
+  // that takes care of it. So also for what was made while wake-ups paused.
+  const bool woken = before == rest::to_search;
+  if (!woken) {
+    if ((!work_elsewhere && !watching) || !core_.shared()) return;
     core_.searching_.fetch_add(1, std::memory_order_seq_cst);
   }
   // What it has come for is taken before it looks whether that was all.
   if (ready() == 0 && inbox_.empty() && sent_count_.load(std::memory_order_relaxed) == 0) {
     if (promise_base* frame = core_.take_injected(queue_)) {
       queue_.push_woken(*frame);
-    } else {
-      steal();
+    } else if ((steal() || woken) && core_.stealing()) {
+      woken_to_search_ = monotonic_now();
     }
   }
   end_search();

@@ -24,6 +24,7 @@
 #include "scheduler.hpp"
 #include "stall_watch.hpp"
 #include "timer_wheel.hpp"
+#include "wakeup_pause.hpp"
 
 namespace weir::detail {
 
@@ -200,7 +201,10 @@ class worker {
   bool find_work() noexcept;
   void end_search() noexcept;
   [[nodiscard]] bool work_is_left() noexcept;
-  void leave_rest(bool work_elsewhere) noexcept;
+  /// Before it parks. If wake-ups are to pause because the last one has brought too little: until when, at the most, it
+  /// rests and keeps the watch. Otherwise no_deadline.
+  [[nodiscard]] time_point begin_watch() noexcept;
+  void leave_rest(bool work_elsewhere, bool watching) noexcept;
   bool spin() noexcept;
 
   runtime_core& core_;
@@ -234,7 +238,9 @@ class worker {
   std::atomic<rest> rest_{rest::awake};
   std::atomic<bool> about_to_run_{false};  // it has ended a search, and begins its next turn with what it has found
   std::atomic<bool> nudged_{false};
-  std::atomic<unsigned> posting_{0};  // threads inside post()
+  std::atomic<unsigned> posting_{0};          // threads inside post()
+  time_point woken_to_search_ = no_deadline;  // since when it is busy with what it was woken for, or has stolen then
+  wakeup_pause pause_;
 };
 
 /// The worker of this thread, or null. Never read across a suspension: only by functions that no coroutine inlines,
@@ -353,7 +359,12 @@ class runtime_core {
   void report_leftovers() const noexcept;
   void run_to_the_end(worker& self) noexcept;
   void wake_everybody() noexcept;
+  /// Wakes a worker to search, unless somebody searches already.
   void wake_one() noexcept;
+  /// The same unless wake-ups pause. On a worker, for tasks of its own, to which it will come in any case.
+  void wake_helper() noexcept {
+    if (!wakeups_pause_.load(std::memory_order_seq_cst)) wake_one();
+  }
   /// The first of them; more of them go to `rest`, a worker's own queue: half of the picks until it comes again.
   promise_base* take_injected(run_queue& rest) noexcept;
   void on_deadlock();
@@ -384,10 +395,11 @@ class runtime_core {
   offload_pool offloads_;
   root_group root_;
 
-  std::atomic<unsigned> parked_{0};     // workers that wait in the kernel, or are about to
-  std::atomic<unsigned> searching_{0};  // workers that look for work at others, or are being woken to do so
-  std::atomic<bool> ending_{false};     // the first worker is to cancel and join everything
-  std::atomic<bool> leaving_{false};    // everything is joined: the workers are to leave
+  std::atomic<unsigned> parked_{0};         // workers that wait in the kernel, or are about to
+  std::atomic<unsigned> searching_{0};      // workers that look for work at others, or are being woken to do so
+  std::atomic<bool> wakeups_pause_{false};  // a worker rests that will search when its rest ends, at a certain time
+  std::atomic<bool> ending_{false};         // the first worker is to cancel and join everything
+  std::atomic<bool> leaving_{false};        // everything is joined: the workers are to leave
 
   spin_lock inject_lock_;
   frame_list injected_;  // guarded by inject_lock_
@@ -422,7 +434,7 @@ inline bool worker::arrivals() const noexcept {
 
 // One that is ready is for this worker; for more there may be another one.
 [[gnu::always_inline]] inline void worker::pushed(std::size_t ready) noexcept {
-  if (core_.stealing() && ready >= 2) core_.wake_one();
+  if (core_.stealing() && ready >= 2) core_.wake_helper();
 }
 
 inline void worker::make_ready(promise_base& frame) noexcept {
@@ -454,7 +466,7 @@ inline void worker::make_ready_spawned(promise_base& frame) noexcept {
     return;
   }
   queue_.push_spawned(frame);
-  if (core_.stealing()) core_.wake_one();
+  if (core_.stealing()) core_.wake_helper();
 }
 
 inline void runtime_core::note_spawned_outside(const promise_base& frame) noexcept {

@@ -1,5 +1,6 @@
 #include <thread>
 
+#include <weir/runtime/detail/wakeup_pause.hpp>
 #include <weir/runtime/detail/worker.hpp>
 
 #include "../io/watchdog.hpp"
@@ -169,4 +170,56 @@ TEST_CASE(
   };
   at.wait_until_all_are_parked();
   CHECK(rt.block_on(spawns()) <= 9);
+}
+
+TEST_CASE("parking: a wake-up that brings too little puts the next ones off, twice as long each time, until one pays") {
+  using weir::detail::wakeup_pause;
+  wakeup_pause pause;
+  CHECK(pause.after(wakeup_pause::worth_it) == 0us);
+  CHECK(pause.after(0us) == wakeup_pause::first);
+  CHECK(pause.after(wakeup_pause::worth_it - 1ns) == 2 * wakeup_pause::first);
+  weir::duration last{};
+  for (int i = 0; i < 10; ++i) last = pause.after(1us);
+  CHECK(last == wakeup_pause::longest);
+  CHECK(pause.after(1h) == 0us);
+  CHECK(pause.after(1us) == wakeup_pause::first);
+}
+
+TEST_CASE("parking: a task beside one that computes finds another worker, also while wake-ups pause") {
+  const test::watchdog dog;
+  for (const unsigned workers : {2u, 3u}) {
+    test::watchdog::watch("after talk, workers: " + std::to_string(workers));
+    auto main = [workers]() -> weir::task<> {
+      for (int i = 0; i < test::scaled(60, 20); ++i) {
+        // Always two or three ready, and nothing to do: whoever is woken for them soon finds that it does not pay.
+        weir::channel<int> there(1);
+        weir::channel<int> back(1);
+        auto talk = [&](weir::task_group& group) -> weir::task<> {
+          auto echo = [&]() -> weir::task<> {
+            while (auto said = co_await there.receive()) co_await back.send(*said);
+          };
+          for (int k = 0; k < 3; ++k) group.spawn(echo);
+          for (int k = 0; k < test::scaled(2'000, 300); ++k) {
+            co_await there.send(k);
+            co_await back.receive();
+          }
+          there.close();
+        };
+        co_await weir::with_task_group(talk);
+        auto meet = [workers](weir::task_group& group) -> weir::task<> {
+          auto met = std::make_shared<std::atomic<unsigned>>(0);
+          for (unsigned k = 0; k < workers; ++k) {
+            group.spawn([met, workers]() -> weir::task<> {
+              ++*met;
+              while (*met < workers) std::this_thread::yield();
+              co_return;
+            });
+          }
+          co_return;
+        };
+        co_await weir::with_task_group(meet);
+      }
+    };
+    weir::run(main(), {.workers = workers});
+  }
 }

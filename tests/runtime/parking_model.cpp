@@ -5,12 +5,13 @@
 
 #include "support.hpp"
 
-// A model of how workers park, are woken and search (runtime/detail/worker.cpp: idle, leave_rest, steal, end_search,
-// work_is_left; runtime_core::wake_one, inject, take_injected; worker::post), with one step for each access to what
-// threads share, in the order of the code. Every interleaving of the steps is tried. What is sequentially consistent or
-// under a lock in the code is one step here.
+// A model of how workers park, are woken and search (runtime/detail/worker.cpp: idle, begin_watch, leave_rest, steal,
+// end_search, work_is_left; runtime_core::wake_one, wake_helper, inject, take_injected; worker::post), with one step
+// for each access to what threads share, in the order of the code. Every interleaving of the steps is tried. What is
+// sequentially consistent or under a lock in the code is one step here.
 //
-// Not in it: timers (like completions of I/O they bring a worker something of its own), spawn_on and nudges (like
+// How long a worker was busy is not in it: whenever it parks, wake-ups may pause or not, and a pause may end at any
+// time. Nor are timers (like completions of I/O they bring a worker something of its own), spawn_on and nudges (like
 // messages), simulations, the 61st picks. A task ends at once or never: both are tried, for "never" is what shows that
 // a worker rests beside work that nobody is about to start.
 
@@ -28,6 +29,7 @@ enum class mistake : std::uint8_t {
   leaves_the_rest,           // end_search() wakes nobody for what is left
   forgets_what_it_saw,       // leave_rest() does not search for what idle() has seen elsewhere
   pushes_late,               // inject() wakes before it has put the task into the queue
+  pauses_for_good,           // leave_rest() does not end the pause that the worker has watched
 };
 
 enum class rest : std::uint8_t { awake, parked, to_search };
@@ -47,6 +49,7 @@ enum class at : std::uint8_t {
   end_search,
   left_injected,
   left_queue,
+  begin_watch,
   announce,
   count_parked,
   look_injected,
@@ -54,8 +57,11 @@ enum class at : std::uint8_t {
   rest,
   uncount,
   unrest,
+  end_watch,
   see_found,
   stuck,
+  // wake_helper(), by workers.
+  help,
   // wake_one(), by anybody.
   wake,
   wake_searching,
@@ -80,6 +86,8 @@ struct thread {
   bool back_to_turn = false;  // it has parked before it searches, and does not park again at once
   bool here = false;          // idle() has seen work of its own
   bool elsewhere = false;     // ... and of others
+  bool watching = false;      // wake-ups pause, and it will end that
+  bool called = false;        // it was woken to search
   std::uint8_t todo = 0;      // tasks that it will still spawn or inject
   std::uint8_t posts = 0;     // messages that it will still post, to worker 0; completions that it will still find
 };
@@ -93,6 +101,7 @@ struct state {
   std::uint8_t injected = 0;
   std::uint8_t parked = 0;
   std::uint8_t searching = 0;
+  bool pause = false;  // of wake-ups by workers
 
   bool operator==(const state& other) const { return std::memcmp(this, &other, sizeof *this) == 0; }
 };
@@ -110,6 +119,7 @@ struct setting {
   std::array<std::uint8_t, 2> injects{};  // by threads outside
   std::array<std::uint8_t, 2> posts{};
   int completions = 0;  // of I/O, that worker 0 finds when it polls
+  bool pauses = true;   // wake-ups may pause
   mistake planted = mistake::none;
 };
 
@@ -150,10 +160,12 @@ class model {
   void reach(state s) {
     // What a thread does not look at any more would only make more states.
     for (thread& x : s.threads) {
-      const bool waking = x.next >= at::wake && x.next <= at::wake_look_again;
+      const bool waking = x.next >= at::help && x.next <= at::wake_look_again;
       if (!waking && !loops(x.next)) x.index = 0;
       if (!waking) x.back = at::turn;
-      if (x.next < at::count_parked || x.next > at::unrest) x.here = x.elsewhere = false;
+      if (x.next < at::count_parked || x.next > at::end_watch) x.here = x.elsewhere = false;
+      if (x.next < at::announce || x.next > at::end_watch) x.watching = false;
+      if (x.next != at::end_watch) x.called = false;
       const at then = waking ? x.back : x.next;
       if (then < at::steal || then > at::left_queue) x.found = false;
       if (then < at::steal || then > at::see_found) x.back_to_turn = false;
@@ -175,6 +187,7 @@ class model {
       if (rests && s.inbox[index(w)] != 0) wrong_ = "a worker rests on a message";
     }
     if (resting && left) wrong_ = "a worker rests beside work that nobody is about to start";
+    if (s.pause) wrong_ = "wake-ups pause, and nobody will end that";
     if (s.searching != 0) wrong_ = "somebody counts as searching and is not";
     if (s.parked != parked) wrong_ = "the parked ones are counted wrongly";
   }
@@ -231,7 +244,8 @@ class model {
         if (x.todo != 0) {
           --x.todo;
           ++s.queue[me];
-          return wake_one(at::running);
+          x.back = at::running;
+          return go(at::help);
         }
         go(at::stuck);
         return go(at::turn);
@@ -275,6 +289,11 @@ class model {
         ++x.index;
         return go(others_left() ? at::left_queue : after_end(x));
 
+      case at::begin_watch:
+        go(at::announce);
+        if (!setting_.pauses || std::exchange(s.pause, true)) return true;
+        x.watching = true;
+        return go(at::announce);
       case at::announce:
         s.resting[me] = rest::parked;
         return go(at::count_parked);
@@ -296,20 +315,26 @@ class model {
           reach_polled(s, me, at::uncount);
           return true;
         }
-        if (!s.signalled[me]) return false;
+        if (x.watching) go(at::uncount);  // it has rested long enough
+        if (!s.signalled[me]) return x.watching;
         s.signalled[me] = false;
         return go(at::uncount);
       case at::uncount:
         --s.parked;
         return go(at::unrest);
       case at::unrest: {
-        const rest before = std::exchange(s.resting[me], rest::awake);
+        x.called = std::exchange(s.resting[me], rest::awake) == rest::to_search;
         x.back_to_turn = true;
-        if (before == rest::to_search) return go(at::see_found);
+        if (x.watching) return go(at::end_watch);
+        if (x.called) return go(at::see_found);
         if (!x.elsewhere || setting_.planted == mistake::forgets_what_it_saw) return go(at::turn);
         ++s.searching;
         return go(at::see_found);
       }
+      case at::end_watch:
+        s.pause = setting_.planted == mistake::pauses_for_good;
+        if (!x.called) ++s.searching;
+        return go(at::see_found);
       case at::see_found:
         if (s.queue[me] != 0 || s.inbox[me] != 0) {
           x.found = true;
@@ -321,6 +346,8 @@ class model {
         s.injected = static_cast<std::uint8_t>(s.injected + 1 - x.loot);
         return go(at::take_loot);
 
+      case at::help:
+        return s.pause ? back() : go(at::wake);
       case at::wake:
         return s.parked == 0 ? back() : go(at::wake_searching);
       case at::wake_searching:
@@ -386,7 +413,7 @@ class model {
   /// Of a search. A worker with empty hands parks; one that comes from there goes round once more.
   [[nodiscard]] at after_end(const thread& x) const {
     if (x.found || x.back_to_turn) return at::turn;
-    return setting_.planted == mistake::checks_before_announcing ? at::look_injected : at::announce;
+    return setting_.planted == mistake::checks_before_announcing ? at::look_injected : at::begin_watch;
   }
 
   /// A poll may take a signal that is there, or not see it yet; and so for a completion.
@@ -413,7 +440,7 @@ class model {
 std::string explore(const setting& s) {
   model m(s);
   std::string wrong = m.explore();
-  CHECK(m.states() > 100);
+  CHECK(m.states() > 50);
   return wrong;
 }
 
@@ -421,20 +448,26 @@ std::string explore(const setting& s) {
 
 TEST_CASE("parking model: no worker rests beside work, however the steps interleave") {
   CHECK(explore({.workers = 2, .spawns = 3}) == "");
-  CHECK(explore({.workers = 2, .injects = {2, 0}}) == "");
+  CHECK(explore({.workers = 2, .injects = {2, 0}, .pauses = false}) == "");
   CHECK(explore({.workers = 2, .injects = {1, 0}, .posts = {1, 0}}) == "");
   CHECK(explore({.workers = 2, .injects = {1, 0}, .completions = 1}) == "");
   if (test::sanitized) return;
-  CHECK(explore({.workers = 2, .injects = {3, 0}}) == "");
-  CHECK(explore({.workers = 3, .spawns = 1}) == "");
+  CHECK(explore({.workers = 2, .injects = {3, 0}, .pauses = false}) == "");
+  CHECK(explore({.workers = 3, .spawns = 1, .pauses = false}) == "");
 }
 
 TEST_CASE("parking model: it finds what is done wrong on purpose") {
   const std::string rests = "a worker rests beside work that nobody is about to start";
-  CHECK(explore({.workers = 2, .injects = {1, 0}, .planted = mistake::checks_before_announcing}) == rests);
-  CHECK(explore({.workers = 2, .injects = {1, 0}, .planted = mistake::pushes_late}) == rests);
-  CHECK(explore({.workers = 2, .spawns = 1, .planted = mistake::checks_no_queues}) == rests);
-  CHECK(explore({.workers = 2, .injects = {2, 0}, .planted = mistake::leaves_the_rest}) == rests);
-  CHECK(explore({.workers = 2, .injects = {1, 0}, .completions = 1, .planted = mistake::forgets_what_it_saw}) == rests);
-  CHECK(explore({.workers = 2, .injects = {1, 1}, .posts = {1, 0}, .planted = mistake::gives_up_too_early}) == rests);
+  const auto found = [](setting s, mistake planted) {
+    s.pauses = false;
+    s.planted = planted;
+    return explore(s);
+  };
+  CHECK(found({.workers = 2, .injects = {1, 0}}, mistake::checks_before_announcing) == rests);
+  CHECK(found({.workers = 2, .injects = {1, 0}}, mistake::pushes_late) == rests);
+  CHECK(found({.workers = 2, .spawns = 1}, mistake::checks_no_queues) == rests);
+  CHECK(found({.workers = 2, .injects = {2, 0}}, mistake::leaves_the_rest) == rests);
+  CHECK(found({.workers = 2, .injects = {1, 0}, .completions = 1}, mistake::forgets_what_it_saw) == rests);
+  CHECK(found({.workers = 2, .injects = {1, 1}, .posts = {1, 0}}, mistake::gives_up_too_early) == rests);
+  CHECK(explore({.workers = 2, .spawns = 2, .planted = mistake::pauses_for_good}) != "");
 }
