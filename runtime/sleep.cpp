@@ -1,5 +1,7 @@
 #include "sleep.hpp"
 
+#include "detail/worker.hpp"
+
 #include <stdexcept>
 #include <utility>
 
@@ -57,7 +59,7 @@ std::coroutine_handle<> yield_operation::start(const await_context& context) noe
   if (stop() && stop()->requested()) {
     complete_stopped();
   } else if (always_) {
-    schedule_last(frame());
+    this_worker->make_ready_last(frame());
   } else {
     schedule(frame());  // used up its budget: whoever was woken goes first, but trees of tasks keep their order
   }

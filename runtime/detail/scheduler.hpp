@@ -28,8 +28,6 @@ void schedule_arrived(promise_base& frame) noexcept;
 inline constexpr unsigned any_worker = ~0u;
 /// Makes the first frame of a new strand ready on a certain worker of its runtime.
 void schedule_on(promise_base& frame, unsigned worker) noexcept;
-/// To the back of the queue: behind everything that is ready on this worker now. On a worker only.
-void schedule_last(promise_base& frame) noexcept;
 /// Makes a frame ready to be unwound from the leaf that it waits in.
 void schedule_stop(promise_base& frame) noexcept;
 /// Goes on with an unwinding that a boundary had held up. On a worker only, and never inside await_suspend: from a

@@ -80,8 +80,6 @@ void schedule_on(promise_base& frame, unsigned worker) noexcept {
   }
 }
 
-void schedule_last(promise_base& frame) noexcept { this_worker->make_ready_last(frame); }
-
 void schedule_stop(promise_base& frame) noexcept {
   frame.next_step = promise_base::go::stop;
   schedule(frame);
