@@ -171,11 +171,11 @@ class channel {
 
  private:
   static bool sent(const detail::channel_sender<T>& s) {
-    if (s.error) std::rethrow_exception(s.error);
+    detail::rethrow_if_any(s.error);
     return s.ended_as == detail::channel_sender<T>::outcome::sent;
   }
   static std::optional<T> received(detail::channel_receiver<T>& r) {
-    if (r.error) std::rethrow_exception(r.error);
+    detail::rethrow_if_any(r.error);
     return std::move(r.item);
   }
 

@@ -109,11 +109,4 @@ unsigned seeded_queue::next_turn(run_trace& trace) noexcept {
   return tasks;
 }
 
-std::uint64_t random_numbers::next() noexcept {
-  std::uint64_t z = (state_ += 0x9e3779b97f4a7c15);
-  z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9;
-  z = (z ^ (z >> 27)) * 0x94d049bb133111eb;
-  return z ^ (z >> 31);
-}
-
 }  // namespace weir::detail

@@ -155,7 +155,12 @@ class run_queue {
 class random_numbers {
  public:
   explicit random_numbers(std::uint64_t seed) noexcept : state_(seed) {}
-  std::uint64_t next() noexcept;
+  std::uint64_t next() noexcept {
+    std::uint64_t z = (state_ += 0x9e3779b97f4a7c15);
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111eb;
+    return z ^ (z >> 31);
+  }
   /// Uniform below `limit`. Multiply-shift: Lemire, "Fast Random Integer Generation in an Interval", 2019.
   std::uint32_t below(std::uint32_t limit) noexcept {
     return static_cast<std::uint32_t>(((next() >> 32) * limit) >> 32);

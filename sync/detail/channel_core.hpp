@@ -16,6 +16,16 @@
 
 namespace weir::detail {
 
+/// In place of an exception where there can be none.
+struct no_exception {};
+
+[[noreturn, gnu::noinline]] inline void rethrow_this(const std::exception_ptr& error) { std::rethrow_exception(error); }
+/// The throwing is out of line, so that what hands out a value can be inlined.
+inline void rethrow_if_any(const std::exception_ptr& error) {
+  if (error) rethrow_this(error);
+}
+inline void rethrow_if_any(no_exception) noexcept {}
+
 /// Somebody with an item for a channel, or (without an item) somebody who asks for room.
 template <class T>
 class channel_sender : public waiter {
@@ -42,9 +52,12 @@ class channel_receiver : public waiter {
 
   channel_receiver() = default;
 
+  static constexpr bool may_fail = !std::is_nothrow_move_constructible_v<T>;
+
   std::optional<T> item;
   outcome ended_as = outcome::none;
-  std::exception_ptr error;
+  // A select holds one of these for each case. Where it cannot fail there is nothing to destroy.
+  [[no_unique_address]] std::conditional_t<may_fail, std::exception_ptr, no_exception> error;
 
  protected:
   channel_receiver(const channel_receiver& other) noexcept : waiter(other) {}  // only before it waits
@@ -156,7 +169,7 @@ class channel_core {
     after_reservation(woken);
     lock_.unlock();
     wake(woken);
-    if (s.error) std::rethrow_exception(s.error);
+    rethrow_if_any(s.error);
     return true;
   }
   void drop_reserved() noexcept {
@@ -312,12 +325,16 @@ class channel_core {
   }
   /// Out of the buffer, which is not empty. False: the item stays, the receiver has failed.
   bool take_front(channel_receiver<T>& r) noexcept {
-    try {
+    if constexpr (!channel_receiver<T>::may_fail) {
       r.item.emplace(std::move(items_.front()));
-    } catch (...) {
-      r.error = std::current_exception();
-      r.ended_as = receiver_outcome::failed;
-      return false;
+    } else {
+      try {
+        r.item.emplace(std::move(items_.front()));
+      } catch (...) {
+        r.error = std::current_exception();
+        r.ended_as = receiver_outcome::failed;
+        return false;
+      }
     }
     items_.pop_seen();
     r.ended_as = receiver_outcome::received;

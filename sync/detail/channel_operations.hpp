@@ -52,11 +52,9 @@ class [[nodiscard]] channel_operation : public operation_base, public basic_wait
  private:
   Derived& self() noexcept { return static_cast<Derived&>(*this); }
   Value taken() {
-    if (this->error) rethrow_error();
+    rethrow_if_any(this->error);
     return self().value();
   }
-  // Out of line, so that what hands out the value can be inlined.
-  [[noreturn, gnu::noinline]] void rethrow_error() { std::rethrow_exception(this->error); }
   void request_stop(cancellation_cause) noexcept override { this->withdraw_from(self().queue(), self().core().lock()); }
 };
 

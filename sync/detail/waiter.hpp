@@ -42,7 +42,7 @@ class waiter : public list_hook {
   case_link in_select;
 
  protected:
-  waiter(const waiter&) = default;  // only before it waits
+  waiter(const waiter&) noexcept : list_hook() {}  // only before it waits: there is nothing to copy
   ~waiter() = default;
 
  private:
