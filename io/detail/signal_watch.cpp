@@ -13,6 +13,7 @@
 #include <mutex>
 #include <system_error>
 
+#include "../../runtime/detail/fork.hpp"
 #include "../../runtime/detail/spin_lock.hpp"
 #include "simulated_kernel.hpp"
 
@@ -35,6 +36,7 @@ constinit std::atomic<pid_t> watching_process{0};
 // Changes of the lists.
 std::mutex& list_mutex() {
   static auto* const mutex = new std::mutex;
+  static_cast<void>(hold_across_forks<list_mutex>());
   return *mutex;
 }
 

@@ -9,6 +9,7 @@
 #include <system_error>
 #include <utility>
 
+#include "../../runtime/detail/fork.hpp"
 #include "../../runtime/detail/worker.hpp"
 #include "simulated_reactor.hpp"
 
@@ -26,14 +27,18 @@ struct place {
       0;  // numbers that have outlived their simulation: until they are closed nobody gets the place
 };
 constinit std::array<place, most_simulations> places{};
-constinit std::mutex places_mutex;
+std::mutex& places_mutex() {
+  static constinit std::mutex mutex;
+  static_cast<void>(hold_across_forks<places_mutex>());
+  return mutex;
+}
 
 std::size_t place_of(int number) noexcept {
   return static_cast<std::size_t>(number - simulated_kernel::first_number) / most_numbers;
 }
 
 std::size_t enter_place(simulated_kernel& kernel) {
-  const std::lock_guard lock(places_mutex);
+  const std::lock_guard lock(places_mutex());
   for (std::size_t i = 0; i < most_simulations; ++i) {
     if (places[i].owner.load(std::memory_order_relaxed) || places[i].left_open != 0) continue;
     places[i].owner.store(&kernel, std::memory_order_release);
@@ -55,7 +60,7 @@ simulated_kernel::simulated_kernel(runtime_core& world, std::uint64_t seed)
     : world_(world), random_(seed ^ 0x6a09e667f3bcc909), slot_(enter_place(*this)) {}
 
 simulated_kernel::~simulated_kernel() {
-  const std::lock_guard lock(places_mutex);
+  const std::lock_guard lock(places_mutex());
   places[slot_].left_open = open_;
   places[slot_].owner.store(nullptr, std::memory_order_relaxed);
 }
@@ -75,7 +80,7 @@ void simulated_kernel::close(int number) noexcept {
     kernel->release(number);
     return;
   }
-  const std::lock_guard lock(places_mutex);
+  const std::lock_guard lock(places_mutex());
   std::size_t& left = places[place_of(number)].left_open;
   if (left != 0) --left;
 }

@@ -15,6 +15,7 @@
 #include <string_view>
 #include <system_error>
 
+#include "fork.hpp"
 #include "worker.hpp"
 
 namespace weir::detail {
@@ -37,6 +38,7 @@ constinit std::atomic<pid_t> listening_process{0};
 // Changes of the listeners and of dispositions.
 std::mutex& listeners_mutex() {
   static auto* const mutex = new std::mutex;
+  static_cast<void>(hold_across_forks<listeners_mutex>());
   return *mutex;
 }
 std::array<struct sigaction, NSIG> previous_actions{};  // of the signals that have a listener

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <pthread.h>
+
 namespace weir::detail {
 
 /// How many forks lie between this process and the first of its ancestors that made a runtime. Changed only where a
@@ -10,6 +12,15 @@ inline constinit unsigned fork_generation = 0;
 /// does not have and whose rings it must not touch. The worker on which it was forked, if that was one, forgets what it
 /// had to do, and says a sentence when the task that has forked waits for something. Throws std::system_error.
 void watch_forks();
+
+/// From the first call on each fork holds the mutex that `mutex()` returns while it copies the process: what that
+/// guards is whole in the child, and the mutex free. For what belongs to the whole process; to be called before anybody
+/// locks it. Returns what pthread_atfork does. `mutex` takes no other mutex that is held across forks.
+template <auto mutex>
+int hold_across_forks() noexcept {
+  static const int failed = pthread_atfork([] { mutex().lock(); }, [] { mutex().unlock(); }, [] { mutex().unlock(); });
+  return failed;
+}
 
 /// Ends the program with a sentence.
 [[noreturn]] void refuse_in_forked_child() noexcept;

@@ -8,6 +8,7 @@
 #include <new>
 
 #include "config.hpp"
+#include "fork.hpp"
 #include "worker.hpp"
 
 namespace weir::detail {
@@ -114,15 +115,19 @@ frame_header* shown(std::uintptr_t link) noexcept {
   return reinterpret_cast<frame_header*>(~link);  // NOLINT(performance-no-int-to-ptr)
 }
 
-constinit spin_lock registry_lock;
-constinit std::uintptr_t first_frame = ~std::uintptr_t{0};  // guarded by registry_lock
+spin_lock& registry_lock() noexcept {
+  static constinit spin_lock lock;
+  static_cast<void>(hold_across_forks<registry_lock>());
+  return lock;
+}
+constinit std::uintptr_t first_frame = ~std::uintptr_t{0};  // guarded by registry_lock()
 
 }  // namespace
 
 void* promise_base::operator new(std::size_t size) {
   void* const memory = allocate_record(size + sizeof(frame_header));
   const worker* const here = this_worker;
-  const std::lock_guard guard(registry_lock);
+  const std::lock_guard guard(registry_lock());
   auto* const header = ::new (memory) frame_header{first_frame, hidden(nullptr), here ? &here->core() : nullptr};
   if (frame_header* const second = shown(first_frame)) second->previous = hidden(header);
   first_frame = hidden(header);
@@ -132,7 +137,7 @@ void* promise_base::operator new(std::size_t size) {
 void promise_base::operator delete(void* frame, std::size_t size) noexcept {
   auto* const header = static_cast<frame_header*>(frame) - 1;
   {
-    const std::lock_guard guard(registry_lock);
+    const std::lock_guard guard(registry_lock());
     frame_header* const before = shown(header->previous);
     frame_header* const behind = shown(header->next);
     if (behind) behind->previous = header->previous;
@@ -143,7 +148,7 @@ void promise_base::operator delete(void* frame, std::size_t size) noexcept {
 
 remaining_frames frames_left_by(const runtime_core& runtime) {
   remaining_frames left;
-  const std::lock_guard guard(registry_lock);
+  const std::lock_guard guard(registry_lock());
   for (const frame_header* header = shown(first_frame); header; header = shown(header->next)) {
     if (header->made_in != &runtime) continue;
     ++left.count;

@@ -1,6 +1,5 @@
 #include "record_heap.hpp"
 
-#include <pthread.h>
 #include <sys/mman.h>
 
 #include <array>
@@ -8,6 +7,7 @@
 #include <mutex>
 #include <new>
 
+#include "fork.hpp"
 #include "intrusive_list.hpp"
 #include "spin_lock.hpp"
 
@@ -55,6 +55,7 @@ slab& slab_of(const void* inside) noexcept { return *at<slab>(inside, slab_size)
 region& region_of(const void* inside) noexcept { return *at<region>(inside, region_size, region_at); }
 
 constinit spin_lock heap_lock;
+spin_lock& the_heap_lock() noexcept { return heap_lock; }
 // All of this is guarded by it.
 struct heap_state {
   std::array<intrusive_list<slab>, record_heap::largest / record_heap::step + 1> with_blocks;
@@ -251,10 +252,6 @@ record_heap::figures record_heap::counted() noexcept {
   return state().counted;
 }
 
-int record_heap::watch_forks() noexcept {
-  static const int failed =
-      pthread_atfork([] { heap_lock.lock(); }, [] { heap_lock.unlock(); }, [] { heap_lock.unlock(); });
-  return failed;
-}
+int record_heap::watch_forks() noexcept { return hold_across_forks<the_heap_lock>(); }
 
 }  // namespace weir::detail

@@ -11,6 +11,7 @@
 #include <stdexcept>
 #include <thread>
 
+#include "fork.hpp"
 #include "machine.hpp"
 #include "task_printer.hpp"
 #include "worker.hpp"
@@ -23,6 +24,7 @@ namespace {
 
 std::mutex& runtimes_mutex() {
   static auto* const mutex = new std::mutex;
+  static_cast<void>(hold_across_forks<runtimes_mutex>());
   return *mutex;
 }
 

@@ -127,6 +127,40 @@ TEST_CASE("fork: a child may make a runtime of its own, leave a scope with its p
   CHECK(rt.block_on(test::after(1ms, 5)) == 5);
 }
 
+TEST_CASE("fork: a child makes tasks, runtimes and signal sets although its parent's threads were about to") {
+#if defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+  return skip("ThreadSanitizer allows no threads in the child of a parent that has several");
+#endif
+#endif
+  std::atomic<bool> enough{false};
+  auto uses_everything = []() -> weir::task<int> {
+    const weir::signal_set signals{SIGUSR2};
+    co_return co_await test::after(1us, 3);
+  };
+  auto busy = [&] {
+    for (unsigned i = 0; !enough; ++i) {
+      const weir::task<int> never_awaited = test::after(1us, 1);
+      if (i % 32 == 0) weir::run(uses_everything(), {.workers = 1});
+    }
+  };
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 3; ++i) threads.emplace_back(busy);
+  int children = 0;
+  for (; children < 100; ++children) {
+    const pid_t child = ::fork();
+    if (child == 0) {
+      ::alarm(20);
+      ::_exit(weir::run(uses_everything(), {.workers = 1}));
+    }
+    int status = 0;
+    if (::waitpid(child, &status, 0) != child || !WIFEXITED(status) || WEXITSTATUS(status) != 3) break;
+  }
+  enough = true;
+  for (std::thread& t : threads) t.join();
+  CHECK(children == 100);
+}
+
 TEST_CASE("fork: a child forked inside a task may leave") {
   auto main = []() -> weir::task<int> {
     co_await weir::sleep_for(1us);
