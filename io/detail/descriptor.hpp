@@ -11,6 +11,7 @@
 #include "../../runtime/detail/scheduler.hpp"
 #include "../../runtime/detail/spin_lock.hpp"
 #include "../endpoint.hpp"
+#include "burst_guess.hpp"
 
 namespace weir::detail {
 
@@ -78,6 +79,8 @@ class descriptor final : private message {
   /// Of files: whether they are open for direct I/O. Set before any operation.
   [[nodiscard]] bool is_direct() const noexcept { return named_->direct; }
   void set_direct() noexcept { named_->direct = true; }
+  /// Of listeners.
+  [[nodiscard]] burst_guess& burst() noexcept { return named_->burst; }
 
  private:
   /// What only those have that are no connections: there are many connections, and few others.
@@ -86,6 +89,7 @@ class descriptor final : private message {
     const std::string name;  // empty: the number says what it is
     std::atomic<std::uint64_t> position{0};
     bool direct = false;
+    burst_guess burst;
   };
   /// What it is, and which member of the union says so.
   enum class identity : std::uint8_t { peer, named_socket, file };

@@ -20,7 +20,7 @@ bool io_leaf::try_in(const environment& env) noexcept {
   if (!may_complete_in(env)) return false;
   owner_ = current_worker();
   reactor& io = owner_->io();
-  if (!io.optimistic()) {
+  if (!io.optimistic() && !tries_first_) {
     if (use() == io_use::nothing || descriptor_) return false;
     result_ = -EBADF;
     return true;

@@ -109,6 +109,9 @@ class io_leaf : public leaf, public io_operation, public list_hook {
         intercepts_(other.intercepts_) {}
   ~io_leaf() = default;
 
+  /// Before try_io(): it is tried without the ring, too, which does not do so with others.
+  void try_first() noexcept { tries_first_ = true; }
+
   /// For blocking operations that not every kernel with a ring has there.
   void ask_probe() noexcept { asks_probe_ = true; }
 
@@ -198,6 +201,7 @@ class io_leaf : public leaf, public io_operation, public list_hook {
   bool asks_probe_ : 1 = false;
   bool intercepts_ : 1 = false;
   bool direct_ : 1 = false;
+  bool tries_first_ : 1 = false;
   int result_ = 0;
 };
 

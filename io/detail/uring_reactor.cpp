@@ -275,6 +275,18 @@ void uring_reactor::put_cancel(io_leaf& op, io_uring_sqe& entry) noexcept {
   entry.user_data = ignored;
 }
 
+bool uring_reactor::try_now(io_operation& operation, int& result) noexcept {
+  auto& op = static_cast<io_leaf&>(operation);
+  do {
+    counters_.calls.add();
+    result = op.attempt();
+  } while (result == -EINTR);
+  if (result == -EAGAIN) return false;
+  counters_.started.add();
+  counters_.completed.add();
+  return true;
+}
+
 void uring_reactor::submit(io_operation& operation) noexcept {
   auto& op = static_cast<io_leaf&>(operation);
   op.cancel_submitted = false;

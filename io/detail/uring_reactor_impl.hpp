@@ -27,7 +27,7 @@ class uring_reactor final : public io_reactor, private blocking_host {
   static std::unique_ptr<uring_reactor> create(const reactor_options& options, std::string& why_not);
   ~uring_reactor() override;
 
-  bool try_now(io_operation&, int&) noexcept override { return false; }
+  bool try_now(io_operation& operation, int& result) noexcept override;
   void submit(io_operation& op) noexcept override;
   void cancel(io_operation& op) noexcept override;
   void poll() noexcept override;

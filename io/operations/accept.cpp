@@ -13,13 +13,27 @@
 namespace weir::detail {
 
 void accept_leaf::prepare(ring_entry& entry) noexcept {
+  by_ring_ = true;
   peer_size_ = static_cast<std::uint32_t>(peer_.size());
   io_uring_prep_accept(raw(entry), fd(), reinterpret_cast<sockaddr*>(peer_.data()), &peer_size_, SOCK_CLOEXEC);
 }
 
 int accept_leaf::attempt() noexcept {
   peer_size_ = static_cast<std::uint32_t>(peer_.size());
-  return system_calls::outcome(::accept4(fd(), reinterpret_cast<sockaddr*>(peer_.data()), &peer_size_, SOCK_CLOEXEC));
+  const int accepted =
+      system_calls::outcome(::accept4(fd(), reinterpret_cast<sockaddr*>(peer_.data()), &peer_size_, SOCK_CLOEXEC));
+  by_ring_ = false;
+  if (accepted < 0) target()->burst().was_not_there();
+  return accepted;
+}
+
+bool accept_leaf::goes_on(int) noexcept {
+  if (by_ring_) {
+    target()->burst().came_by_ring();
+  } else {
+    target()->burst().was_there();
+  }
+  return false;
 }
 
 int accept_leaf::simulate(simulated_kernel& kernel) noexcept {

@@ -26,17 +26,25 @@ class accept_leaf : public io_leaf {
   /// Whose it is, for those that listen on the network.
   [[nodiscard]] endpoint peer() const noexcept;
 
+  /// In a burst the kernel is asked before the ring, which would take a turn of the worker for each connection.
+  bool try_io(const await_context& context) noexcept {
+    if (target() && target()->burst().likely()) try_first();
+    return io_leaf::try_io(context);
+  }
+
  private:
   void prepare(ring_entry& entry) noexcept override;
   int attempt() noexcept override;
   int simulate(simulated_kernel& kernel) noexcept override;
   [[nodiscard]] readiness needs() const noexcept override { return readiness::input; }
   [[nodiscard]] io_use use() const noexcept override { return io_use::other; }
+  bool goes_on(int result) noexcept override;
   [[nodiscard]] bool try_again(int result) noexcept override;
 
   alignas(
       8) std::array<std::byte, endpoint::native_size> peer_{};  // a sockaddr_in or sockaddr_in6, written by the kernel
   std::uint32_t peer_size_ = 0;
+  bool by_ring_ = false;
 };
 
 class [[nodiscard]] accept_operation final : public io_awaitable<accept_operation, tcp_stream, accept_leaf> {

@@ -64,10 +64,10 @@ class reactor {
   reactor& operator=(const reactor&) = delete;
   virtual ~reactor() = default;
 
-  /// Whether try_now is worth calling.
+  /// Whether try_now is worth calling for every operation.
   [[nodiscard]] virtual bool optimistic() const noexcept { return false; }
   /// Tries `op` without waiting; true when it completed at once (then completed() was not called and `result` is set).
-  /// For backends for which that is cheap, and simulated ones.
+  /// For backends for which that is cheap, simulated ones, and operations that expect to complete so.
   virtual bool try_now(io_operation& op, int& result) noexcept = 0;
   /// Takes `op`: completed() will be called later, never from inside submit().
   virtual void submit(io_operation& op) noexcept = 0;
