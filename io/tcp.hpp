@@ -65,7 +65,8 @@ class tcp_listener : public socket_base {
 
   [[nodiscard]] endpoint local_endpoint() const;
 
-  /// Takes over a listening socket, for example from systemd. It is made non-blocking.
+  /// Takes over a listening socket, for example from systemd. It is made non-blocking, for all who have it, and has to
+  /// stay so.
   static tcp_listener adopt(int number);
 
  private:

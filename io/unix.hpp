@@ -98,7 +98,8 @@ class basic_unix_listener : public socket_base {
 
   [[nodiscard]] unix_endpoint local_endpoint() const { return detail::local_unix_endpoint_of(handle()); }
 
-  /// Takes over a listening socket, for example from systemd, whose file stays. It is made non-blocking.
+  /// Takes over a listening socket, for example from systemd, whose file stays. It is made non-blocking, for all who
+  /// have it, and has to stay so.
   static basic_unix_listener adopt(int number);
 
  private:

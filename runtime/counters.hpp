@@ -27,7 +27,7 @@ struct worker_counters {
   std::uint64_t timers = 0;   ///< timers that fired, timeouts among them
 
   // I/O.
-  std::uint64_t io_calls = 0;        ///< system calls of its reactor: io_uring_enter, or epoll_wait and each transfer
+  std::uint64_t io_calls = 0;        ///< system calls of its reactor: io_uring_enter, epoll_wait, what it does itself
   std::uint64_t io_started = 0;      ///< operations
   std::uint64_t io_completed = 0;    ///< of those
   std::uint64_t ring_full = 0;       ///< operations that had to wait for an entry of the submission queue

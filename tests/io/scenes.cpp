@@ -42,7 +42,7 @@ namespace {
 
 // ---- sockets
 
-enum class accepting_form : std::uint8_t { accept, generator };
+enum class accepting_form : std::uint8_t { accept, in_a_burst, generator };
 
 class accepting final : public scene {
  public:
@@ -50,10 +50,13 @@ class accepting final : public scene {
   task<> open() override {
     listener_ = tcp_listener::bind(endpoint::loopback(0));
     at_ = listener_.local_endpoint();
-    co_return;
+    if (form_ != accepting_form::in_a_burst) co_return;
+    // After one there may be another: it is tried before it waits.
+    first_ = plain_socket::connected_to(at_);
+    accepted_ = co_await listener_.accept();
   }
   task<bool> attempt(cancellation_token token) override {
-    if (form_ == accepting_form::accept) {
+    if (form_ != accepting_form::generator) {
       auto r = co_await as_result(with_cancellation(token, listener_.accept()));
       if (!completed(r)) co_return false;
       accepted_ = std::move(*r);
@@ -82,6 +85,7 @@ class accepting final : public scene {
   tcp_listener listener_;
   endpoint at_;
   tcp_stream accepted_;
+  plain_socket first_;
   plain_socket client_;
 };
 
@@ -587,6 +591,8 @@ class offloading_later final : public scene {
 
 constexpr std::array kinds = {
     kind_of_operation{"`tcp_listener::accept()`", "accept", make_scene<accepting, accepting_form::accept>},
+    kind_of_operation{"`tcp_listener::accept()`", "accept in a burst",
+                      make_scene<accepting, accepting_form::in_a_burst>},
     kind_of_operation{"`connections(listener).next()`", "connections",
                       make_scene<accepting, accepting_form::generator>},
     kind_of_operation{"`tcp_stream::connect(peer)`", "connect", make_scene<connecting>},
