@@ -59,7 +59,9 @@ class message_header {
   alignas(8) std::array<std::byte, 16> vector_;
 };
 
-/// Takes one message.
+/// Takes one message. The kernel is asked before the ring: messages that lie there are taken one after the other, where
+/// through the ring each takes a turn of the worker, and more CPU than a system call. A call that finds none costs a
+/// fiftieth of a message.
 template <class Endpoint>
 class receive_message_leaf : public io_leaf {
  protected:
@@ -67,6 +69,10 @@ class receive_message_leaf : public io_leaf {
   receive_message_leaf(const receive_message_leaf& other) noexcept : io_leaf(other), into_(other.into_) {}
   ~receive_message_leaf() = default;
 
+  bool try_io(const await_context& context) noexcept {
+    try_first();
+    return io_leaf::try_io(context);
+  }
   [[nodiscard]] basic_datagram<Endpoint> received() const noexcept;
 
  private:
@@ -127,6 +133,11 @@ class send_to_leaf : public io_leaf {
 
   /// No peer is named, and it is not meant for that to whom the socket is connected; which the kernel would take.
   [[nodiscard]] bool is_without_peer() const noexcept { return !connected_ && !to_; }
+  /// By a system call before the ring: there is room, as a rule.
+  bool try_io(const await_context& context) noexcept {
+    try_first();
+    return io_leaf::try_io(context);
+  }
   /// From ready(): fails without asking the kernel, unless the task is stopped.
   bool refuse(const await_context& context, int error) noexcept;
   /// A struct msghdr for these bytes.

@@ -140,6 +140,42 @@ TEST_CASE("udp: each datagram is for one of those who wait, first come, first se
   run_everywhere(main);
 }
 
+TEST_CASE(
+    "udp: datagrams that lie there are taken, and answered, in a few turns of the worker, which runs others, too") {
+  auto main = []() -> task<> {
+    udp_socket a = here();
+    udp_socket b = here();
+    constexpr int count = 200;
+    for (int i = 0; i < count; ++i) co_await a.send_to(bytes_of(std::to_string(i)), b.local_endpoint());
+    bool end = false;
+    int in_a_row = 0;
+    int most = 0;
+    co_await with_task_group([&](task_group& group) -> task<> {
+      group.spawn([&]() -> task<> {
+        const std::uint64_t before = weir::counters().total.turns;
+        for (int i = 0; i < count; ++i) {
+          const auto asked = co_await receive(b);
+          CHECK(asked.text == std::to_string(i));
+          co_await b.send_to(bytes_of(asked.text), asked.what.from);
+          most = std::max(most, ++in_a_row);
+        }
+        CHECK(weir::counters().total.turns - before <= 30);
+        end = true;
+      });
+      group.spawn([&]() -> task<> {
+        while (!end) {
+          in_a_row = 0;
+          co_await weir::yield();
+        }
+      });
+      co_await group.join();
+    });
+    CHECK(most <= 65);  // a budget of 128 completions
+    for (int i = 0; i < count; ++i) CHECK((co_await receive(a)).text == std::to_string(i));
+  };
+  run_checked(main());
+}
+
 TEST_CASE("udp: connected, it sends to its peer and hears nobody else") {
   auto main = []() -> task<> {
     udp_socket server = here();
