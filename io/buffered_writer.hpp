@@ -7,6 +7,7 @@
 #include <type_traits>
 #include <utility>
 
+#include "../runtime/detail/config.hpp"
 #include "../runtime/sleep.hpp"
 #include "../runtime/task.hpp"
 #include "detail/buffered_write.hpp"
@@ -18,7 +19,7 @@ struct buffered_writer_options {
   /// How much is collected, at most. Memory is taken at the first write, 4 KiB, and more as writes need it.
   std::size_t buffer = 65'536;
 };
-static_assert(std::is_trivially_destructible_v<buffered_writer_options>);
+static_assert(detail::trivially_destructible<buffered_writer_options>);
 
 /// Collects small writes and hands them to a stream in large pieces.
 ///

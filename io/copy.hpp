@@ -4,8 +4,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
-#include <type_traits>
 
+#include "../runtime/detail/config.hpp"
 #include "../runtime/task.hpp"
 #include "buffered_reader.hpp"
 #include "copy_progress.hpp"
@@ -24,7 +24,7 @@ struct copy_options {
   /// has ended. Costs an allocation of `buffer` bytes.
   copy_progress* progress = nullptr;
 };
-static_assert(std::is_trivially_destructible_v<copy_options>);
+static_assert(detail::trivially_destructible<copy_options>);
 
 namespace detail {
 

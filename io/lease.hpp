@@ -3,7 +3,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
-#include <utility>
+
+#include "../runtime/detail/take.hpp"
 
 namespace weir {
 
@@ -23,16 +24,16 @@ class lease {
  public:
   lease() = default;
   lease(lease&& other) noexcept
-      : pool_(std::exchange(other.pool_, nullptr)),
-        bytes_(std::exchange(other.bytes_, nullptr)),
-        size_(std::exchange(other.size_, 0)),
+      : pool_(detail::take(other.pool_)),
+        bytes_(detail::take(other.bytes_)),
+        size_(detail::take(other.size_)),
         index_(other.index_) {}
   lease& operator=(lease&& other) noexcept {
     if (this == &other) return *this;
     reset();
-    pool_ = std::exchange(other.pool_, nullptr);
-    bytes_ = std::exchange(other.bytes_, nullptr);
-    size_ = std::exchange(other.size_, 0);
+    pool_ = detail::take(other.pool_);
+    bytes_ = detail::take(other.bytes_);
+    size_ = detail::take(other.size_);
     index_ = other.index_;
     return *this;
   }

@@ -5,6 +5,7 @@
 #include <string_view>
 #include <utility>
 
+#include "../runtime/detail/take.hpp"
 #include "../runtime/task.hpp"
 
 namespace weir {
@@ -18,10 +19,10 @@ class temporary_directory {
   /// recycled frames. In a simulation: ENOTSUP.
   static task<temporary_directory> make(std::string parent = "/tmp");
 
-  temporary_directory(temporary_directory&& other) noexcept : path_(std::exchange(other.path_, {})) {}
+  temporary_directory(temporary_directory&& other) noexcept : path_(detail::take(other.path_)) {}
   temporary_directory& operator=(temporary_directory&& other) noexcept {
     temporary_directory old(std::move(*this));
-    path_ = std::exchange(other.path_, {});
+    path_ = detail::take(other.path_);
     return *this;
   }
   /// Removes it on the spot, and holds up its worker meanwhile: for more than some hundred files await remove() before.
@@ -35,7 +36,7 @@ class temporary_directory {
   /// As remove_tree(); whatever comes of it, the destructor has nothing to do then.
   task<std::uint64_t> remove();
   /// It is to stay. Returns its path.
-  std::string keep() noexcept { return std::exchange(path_, {}); }
+  std::string keep() noexcept { return detail::take(path_); }
 
  private:
   explicit temporary_directory(std::string path) noexcept : path_(std::move(path)) {}

@@ -171,9 +171,9 @@ class resource_pool {
         : pool_core(options), open_(std::forward<O>(open)), check_(std::forward<C>(check)) {}
 
    private:
-    task<std::unique_ptr<detail::pooled>> open() override {
+    task<detail::owned<detail::pooled>> open() override {
       auto made = co_await std::invoke(open_);
-      co_return std::make_unique<detail::pooled_value<T>>(std::move(made));
+      co_return detail::owned<detail::pooled>(new detail::pooled_value<T>(std::move(made)));
     }
     [[nodiscard]] bool has_check() const noexcept override { return !std::is_same_v<Check, no_check>; }
     task<bool> check(detail::pooled& resource) override {

@@ -31,7 +31,7 @@ struct scatter_options {
   /// The first failure stops the others and is thrown, and so is the end of the time.
   bool fail_fast = false;
 };
-static_assert(std::is_trivially_destructible_v<scatter_options>);
+static_assert(detail::trivially_destructible<scatter_options>);
 
 namespace detail {
 

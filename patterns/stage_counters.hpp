@@ -5,6 +5,8 @@
 #include <string>
 #include <utility>
 
+#include "../runtime/detail/take.hpp"
+
 namespace weir {
 
 namespace detail {
@@ -101,7 +103,7 @@ namespace detail {
 class stage_tally {
  public:
   explicit stage_tally(stage_counters* counters) : part_(counters ? &counters->claim() : nullptr) {}
-  stage_tally(stage_tally&& other) noexcept : part_(std::exchange(other.part_, nullptr)) {}
+  stage_tally(stage_tally&& other) noexcept : part_(detail::take(other.part_)) {}
   stage_tally& operator=(stage_tally&&) = delete;
   ~stage_tally() {
     if (part_) part_->taken.store(false, std::memory_order_release);

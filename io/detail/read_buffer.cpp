@@ -47,7 +47,7 @@ void read_buffer::put_back(std::span<const std::byte> bytes) noexcept {
 }
 
 void read_buffer::reallocate(std::size_t capacity) {
-  std::unique_ptr<std::byte[]> memory = std::make_unique_for_overwrite<std::byte[]>(capacity);
+  owned_array<std::byte> memory(new std::byte[capacity]);
   const std::size_t unread = size();
   if (unread != 0) std::memcpy(memory.get(), memory_.get() + begin_, unread);
   memory_ = std::move(memory);

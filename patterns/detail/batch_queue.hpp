@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "../../runtime/clock.hpp"
+#include "../../runtime/detail/config.hpp"
 #include "../../runtime/detail/light_std.hpp"
 #include "../../runtime/result.hpp"
 #include "../../runtime/sleep.hpp"
@@ -38,7 +39,7 @@ struct batcher_options {
   /// Items that may wait, beside those that are being flushed; at least `size`. 0: twice `size`.
   std::size_t room = 0;
 };
-static_assert(std::is_trivially_destructible_v<batcher_options>);
+static_assert(detail::trivially_destructible<batcher_options>);
 
 /// What a batcher has done so far. When it rests, accepted = flushed + failed + cancelled + waiting.
 struct batcher_stats {

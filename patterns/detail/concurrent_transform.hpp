@@ -11,6 +11,7 @@
 #include <variant>
 #include <vector>
 
+#include "../../runtime/detail/config.hpp"
 #include "../../runtime/detail/light_std.hpp"
 #include "flow.hpp"
 #include "stage_function.hpp"
@@ -27,7 +28,7 @@ struct transform_options {
   /// To be read while the pipeline runs; must outlive it.
   stage_counters* counters = nullptr;
 };
-static_assert(std::is_trivially_destructible_v<transform_options>);
+static_assert(detail::trivially_destructible<transform_options>);
 
 namespace detail {
 
