@@ -39,7 +39,7 @@ class lease {
   }
   ~lease() { reset(); }
 
-  [[nodiscard]] std::span<std::byte> bytes() const noexcept { return {bytes_, size_}; }
+  [[nodiscard]] std::span<std::byte> bytes() const noexcept;
   [[nodiscard]] std::byte* data() const noexcept { return bytes_; }
   /// At least 1 of what receive() completes with.
   [[nodiscard]] std::size_t size() const noexcept { return size_; }

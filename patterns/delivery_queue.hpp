@@ -12,6 +12,7 @@
 
 #include "../runtime/clock.hpp"
 #include "../runtime/detail/config.hpp"
+#include "../runtime/detail/later.hpp"
 #include "../runtime/detail/take.hpp"
 #include "../runtime/detail/wrapped_operation.hpp"
 #include "../runtime/task.hpp"
@@ -195,7 +196,7 @@ class delivery_queue {
 
   template <class Make>
   task<bool> put_in_time(Make make) {
-    auto chosen = co_await select_ordered(closing_.wait(), room_.acquire());
+    auto chosen = co_await select_ordered(detail::later<T>(closing_).wait(), room_.acquire());
     if (chosen.index() == 0) co_return false;
     auto place = std::move(chosen).template get<1>();
     const bool entered = enter(place);

@@ -27,7 +27,11 @@ class stage_counters {
   stage_counters(const stage_counters&) = delete;
   stage_counters& operator=(const stage_counters&) = delete;
   ~stage_counters() {
-    for (part* p = first_.load(std::memory_order_acquire); p;) delete std::exchange(p, p->next);
+    for (part* p = first_.load(std::memory_order_acquire); p;) {
+      part* const done = p;
+      p = p->next;
+      delete done;
+    }
   }
 
   [[nodiscard]] const std::string& name() const noexcept { return name_; }

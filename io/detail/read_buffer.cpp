@@ -7,6 +7,8 @@
 
 namespace weir::detail {
 
+std::span<const std::byte> read_buffer::bytes() const noexcept { return {memory_.get() + begin_, size()}; }
+
 std::size_t read_buffer::take(std::span<std::byte> into) noexcept {
   const std::size_t n = std::min(into.size(), size());
   if (n != 0) std::memcpy(into.data(), memory_.get() + begin_, n);

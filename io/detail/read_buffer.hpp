@@ -38,7 +38,7 @@ class read_buffer {
 
   [[nodiscard]] std::size_t size() const noexcept { return end_ - begin_; }
   [[nodiscard]] std::size_t limit() const noexcept { return limit_; }
-  [[nodiscard]] std::span<const std::byte> bytes() const noexcept { return {memory_.get() + begin_, size()}; }
+  [[nodiscard]] std::span<const std::byte> bytes() const noexcept;
   [[nodiscard]] std::string_view text() const noexcept {
     return {reinterpret_cast<const char*>(memory_.get()) + begin_, size()};
   }

@@ -5,6 +5,8 @@
 
 namespace weir::detail {
 
+std::span<const std::byte> write_buffer::bytes() const noexcept { return {memory_.get() + begin_, size()}; }
+
 void write_buffer::append(std::span<const std::byte> bytes) {
   if (bytes.empty()) return;
   if (capacity_ - end_ < bytes.size()) make_room(size() + bytes.size());

@@ -34,7 +34,7 @@ class write_buffer {
 
   [[nodiscard]] std::size_t size() const noexcept { return end_ - begin_; }
   [[nodiscard]] std::size_t limit() const noexcept { return limit_; }
-  [[nodiscard]] std::span<const std::byte> bytes() const noexcept { return {memory_.get() + begin_, size()}; }
+  [[nodiscard]] std::span<const std::byte> bytes() const noexcept;
   [[nodiscard]] bool fits(std::size_t n) const noexcept { return n <= limit_ - size(); }
   /// `bytes`, which fit and lie elsewhere.
   void append(std::span<const std::byte> bytes);

@@ -14,6 +14,7 @@
 
 #include "../../runtime/clock.hpp"
 #include "../../runtime/detail/config.hpp"
+#include "../../runtime/detail/later.hpp"
 #include "../../runtime/detail/light_std.hpp"
 #include "../../runtime/result.hpp"
 #include "../../runtime/sleep.hpp"
@@ -80,12 +81,7 @@ class batch_queue {
   }
 
   static task<> flush(std::shared_ptr<batch_queue> of) {
-    std::vector<std::shared_ptr<batch_record>> before;
-    {
-      const std::lock_guard guard(of->mutex_);
-      of->close_batch();
-      before = of->unsettled_;
-    }
+    const auto before = of->close_open();
     for (const auto& record : before) co_await record->settled();
   }
 
@@ -225,6 +221,12 @@ class batch_queue {
     }
     if (opened) opened_.set();
     return batch_ticket(std::move(record));
+  }
+  /// Those that are not settled, then.
+  std::vector<std::shared_ptr<batch_record>> close_open() {
+    const std::lock_guard guard(mutex_);
+    close_batch();
+    return later<T>(unsettled_);
   }
   /// Under the mutex.
   void close_batch() {

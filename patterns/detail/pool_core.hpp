@@ -75,18 +75,10 @@ class pool_core;
 class pool_lease {
  public:
   pool_lease() = default;
-  pool_lease(std::shared_ptr<pool_core> pool, pooled& resource) noexcept
-      : pool_(std::move(pool)), resource_(&resource) {}
-  pool_lease(pool_lease&& other) noexcept
-      : pool_(std::move(other.pool_)), resource_(detail::take(other.resource_)), usable_(other.usable_) {}
-  pool_lease& operator=(pool_lease&& other) noexcept {
-    pool_lease taken(std::move(other));
-    detail::trade(pool_, taken.pool_);
-    detail::trade(resource_, taken.resource_);
-    detail::trade(usable_, taken.usable_);
-    return *this;
-  }
-  ~pool_lease() { give_back(); }
+  pool_lease(std::shared_ptr<pool_core> pool, pooled& resource) noexcept;
+  pool_lease(pool_lease&& other) noexcept;
+  pool_lease& operator=(pool_lease&& other) noexcept;
+  ~pool_lease();
 
   [[nodiscard]] pooled* resource() const noexcept { return resource_; }
   void give_back() noexcept;
