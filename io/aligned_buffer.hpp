@@ -5,6 +5,8 @@
 #include <span>
 #include <utility>
 
+#include "../runtime/detail/take.hpp"
+
 namespace weir {
 
 /// Memory for direct I/O (file_mode::direct): zeroed, and beginning and ending at a multiple of `alignment`, which
@@ -24,14 +26,12 @@ class aligned_buffer {
   /// `size` is rounded up. Throws std::bad_alloc, and std::invalid_argument when `alignment` is no power of two.
   explicit aligned_buffer(std::size_t size, std::size_t alignment = default_alignment);
   aligned_buffer(aligned_buffer&& other) noexcept
-      : data_(std::exchange(other.data_, nullptr)),
-        size_(std::exchange(other.size_, 0)),
-        alignment_(other.alignment_) {}
+      : data_(detail::take(other.data_)), size_(detail::take(other.size_)), alignment_(other.alignment_) {}
   aligned_buffer& operator=(aligned_buffer&& other) noexcept {
     aligned_buffer taken(std::move(other));
-    std::swap(data_, taken.data_);
-    std::swap(size_, taken.size_);
-    std::swap(alignment_, taken.alignment_);
+    detail::trade(data_, taken.data_);
+    detail::trade(size_, taken.size_);
+    detail::trade(alignment_, taken.alignment_);
     return *this;
   }
   ~aligned_buffer() {

@@ -7,6 +7,7 @@
 #include <type_traits>
 #include <utility>
 
+#include "../runtime/detail/config.hpp"
 #include "../runtime/sleep.hpp"
 #include "../runtime/task.hpp"
 #include "detail/buffered_read.hpp"
@@ -26,7 +27,7 @@ struct buffered_reader_options {
   /// Lines end with "\n" or "\r\n". True: only with "\n", and a carriage return before it belongs to the line.
   bool keep_carriage_return = false;
 };
-static_assert(std::is_trivially_destructible_v<buffered_reader_options>);
+static_assert(detail::trivially_destructible<buffered_reader_options>);
 
 /// Reads a stream in large pieces and hands it out in lines and other small ones.
 ///

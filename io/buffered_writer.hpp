@@ -7,9 +7,11 @@
 #include <type_traits>
 #include <utility>
 
+#include "../runtime/detail/config.hpp"
 #include "../runtime/sleep.hpp"
 #include "../runtime/task.hpp"
 #include "detail/buffered_write.hpp"
+#include "detail/bytes.hpp"
 #include "stream.hpp"
 
 namespace weir {
@@ -18,7 +20,7 @@ struct buffered_writer_options {
   /// How much is collected, at most. Memory is taken at the first write, 4 KiB, and more as writes need it.
   std::size_t buffer = 65'536;
 };
-static_assert(std::is_trivially_destructible_v<buffered_writer_options>);
+static_assert(detail::trivially_destructible<buffered_writer_options>);
 
 /// Collects small writes and hands them to a stream in large pieces.
 ///
@@ -52,7 +54,7 @@ class buffered_writer final : private detail::writer_core {
   [[nodiscard]] auto write(std::span<const std::byte> from) noexcept {
     return detail::buffered_write_all<void>(*this, from);
   }
-  [[nodiscard]] auto write(std::string_view from) noexcept { return write(std::as_bytes(std::span(from))); }
+  [[nodiscard]] auto write(std::string_view from) noexcept { return write(detail::bytes_of(from)); }
   /// The same, for those who want to write to any stream: completes with the size of `from`.
   [[nodiscard]] auto write_some(std::span<const std::byte> from) noexcept {
     return detail::buffered_write_all<std::size_t>(*this, from);
@@ -90,7 +92,7 @@ class buffered_writer final : private detail::writer_core {
       buffer.written(n);
     }
     while (taken < request.direct.size()) {
-      const std::size_t n = co_await stream_.write_some(request.direct.subspan(taken));
+      const std::size_t n = co_await stream_.write_some(detail::behind(request.direct, taken));
       if (n == 0) detail::fail_stuck(name());
       taken += n;
     }

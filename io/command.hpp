@@ -5,11 +5,11 @@
 #include <cstdint>
 #include <optional>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "../runtime/clock.hpp"
 #include "../runtime/detail/light_std.hpp"
+#include "../runtime/detail/slot.hpp"
 
 namespace weir {
 
@@ -48,17 +48,16 @@ class command {
  public:
   /// `program` is a path if it has a slash, and otherwise looked for in the PATH of the environment that this program
   /// has. A relative path begins in directory().
-  explicit command(std::string program) : program_(std::move(program)) {}
+  explicit command(std::string program);
+  command(const command&);
+  command(command&&) noexcept;
+  command& operator=(const command&);
+  command& operator=(command&&) noexcept;
+  ~command();
 
   /// One more argument, behind the program's own name.
-  command& argument(std::string text) {
-    arguments_.push_back(std::move(text));
-    return *this;
-  }
-  command& arguments(std::vector<std::string> texts) {
-    for (std::string& text : texts) arguments_.push_back(std::move(text));
-    return *this;
-  }
+  command& argument(std::string text);
+  command& arguments(std::vector<std::string> texts);
 
   /// The child has this program's environment as it is when the child starts, but for what follows. (Whoever calls
   /// setenv() at that moment races with it.)
@@ -72,24 +71,12 @@ class command {
   }
 
   /// In which directory the child starts; by default in this program's.
-  command& directory(std::string path) {
-    directory_ = std::move(path);
-    return *this;
-  }
+  command& directory(std::string path);
 
   /// By default the child inherits all three; run_process() gives it its input and takes what it writes.
-  command& standard_input(child_stream where) {
-    streams_[0] = where;
-    return *this;
-  }
-  command& standard_output(child_stream where) {
-    streams_[1] = where;
-    return *this;
-  }
-  command& standard_error(child_stream where) {
-    streams_[2] = where;
-    return *this;
-  }
+  command& standard_input(child_stream where);
+  command& standard_output(child_stream where);
+  command& standard_error(child_stream where);
 
   /// The child leads a process group of its own: signals of the terminal (Ctrl-C) do not reach it, and those that the
   /// process object sends reach all of the group, for example what a shell has started. What outlives its leader is
@@ -112,18 +99,22 @@ class command {
   [[nodiscard]] duration grace() const noexcept { return grace_; }
   [[nodiscard]] bool has_own_group() const noexcept { return own_group_; }
   /// Of 0, 1 or 2; empty when nothing was said.
-  [[nodiscard]] std::optional<child_stream> stream(int number) const noexcept {
-    return streams_[static_cast<std::size_t>(number)];
-  }
+  [[nodiscard]] std::optional<child_stream> stream(int number) const noexcept;
   /// The strings "NAME=value" that the child has, as of now.
   [[nodiscard]] std::vector<std::string> environment_now() const;
 
  private:
+  struct change {
+    std::string name;
+    std::string value;
+    bool is_set;
+  };
+
   std::string program_;
   std::vector<std::string> arguments_;
-  std::vector<std::pair<std::string, std::optional<std::string>>> changes_;
+  std::vector<change> changes_;
   std::string directory_;
-  std::array<std::optional<child_stream>, 3> streams_;
+  std::array<detail::slot<child_stream>, 3> streams_;
   duration grace_ = std::chrono::seconds(5);
   bool empty_environment_ = false;
   bool own_group_ = false;

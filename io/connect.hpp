@@ -2,10 +2,10 @@
 
 #include <cstdint>
 #include <string>
-#include <type_traits>
 #include <vector>
 
 #include "../runtime/clock.hpp"
+#include "../runtime/detail/config.hpp"
 #include "../runtime/detail/light_std.hpp"
 #include "../runtime/task.hpp"
 #include "endpoint.hpp"
@@ -17,7 +17,7 @@ struct connect_options {
   /// How long one address has to answer before the next one is tried beside it.
   duration attempt_delay = std::chrono::milliseconds(250);
 };
-static_assert(std::is_trivially_destructible_v<connect_options>);
+static_assert(detail::trivially_destructible<connect_options>);
 
 /// Completes with a connection to the first of several addresses that answers ("happy eyeballs", RFC 8305). They are
 /// tried in their order, but IPv6 and IPv4 in turn; the next one when the one before has failed, or has not answered

@@ -1,16 +1,16 @@
 #pragma once
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <span>
-#include <type_traits>
 
+#include "../runtime/detail/config.hpp"
 #include "../runtime/task.hpp"
 #include "buffered_reader.hpp"
 #include "copy_progress.hpp"
 #include "detail/buffered_write.hpp"
 #include "detail/copy_end.hpp"
+#include "detail/kept_rest.hpp"
 #include "detail/kernel_copy.hpp"
 #include "stream.hpp"
 
@@ -24,7 +24,7 @@ struct copy_options {
   /// has ended. Costs an allocation of `buffer` bytes.
   copy_progress* progress = nullptr;
 };
-static_assert(std::is_trivially_destructible_v<copy_options>);
+static_assert(detail::trivially_destructible<copy_options>);
 
 namespace detail {
 
@@ -47,15 +47,12 @@ class copy_function {
   class kept_rest {
    public:
     kept_rest(const Reader& reader, const copy_options& options) : reader_(reader), progress_(options.progress) {
-      if (progress_)
-        progress_->rest.reserve(std::max<std::size_t>(options.buffer, 1));  // so that nothing can fail later
+      if (progress_) reserve_rest(*progress_, options.buffer);
     }
     kept_rest(const kept_rest&) = delete;
     kept_rest& operator=(const kept_rest&) = delete;
     ~kept_rest() {
-      if (!progress_) return;
-      const std::span<const std::byte> held = reader_.buffered();
-      progress_->rest.insert(progress_->rest.end(), held.begin(), held.end());
+      if (progress_) keep_rest(*progress_, reader_.buffered());
     }
 
    private:
@@ -66,11 +63,9 @@ class copy_function {
   template <class To>
   static task<> write_rest(To& to, copy_progress& progress) {
     while (!progress.rest.empty()) {
-      const std::size_t n = co_await to.write_some(std::span<const std::byte>(progress.rest));
+      const std::size_t n = co_await to.write_some(rest_of(progress));
       if (n == 0) fail_stuck(name_of(to));
-      progress.rest.erase(progress.rest.begin(), progress.rest.begin() + static_cast<std::ptrdiff_t>(n));
-      progress.copied += n;
-      note_copied_by_buffer(n);
+      drop_rest(progress, n);
     }
   }
   template <class Reader, class To>

@@ -5,9 +5,9 @@
 #include <string>
 #include <string_view>
 #include <system_error>
-#include <type_traits>
 
 #include "../runtime/async_generator.hpp"
+#include "../runtime/detail/config.hpp"
 #include "file_status.hpp"
 
 namespace weir {
@@ -44,7 +44,7 @@ struct walk_options {
   symlinks links = symlinks::keep;
   walk_errors errors = walk_errors::fail;
 };
-static_assert(std::is_trivially_destructible_v<walk_options>);
+static_assert(detail::trivially_destructible<walk_options>);
 
 /// What a walk yields.
 struct walk_entry {

@@ -132,6 +132,9 @@ std::size_t endpoint::to_native(void* storage) const noexcept {
   return sizeof in;
 }
 
+bool operator==(const endpoint&, const endpoint&) noexcept = default;
+std::strong_ordering operator<=>(const endpoint&, const endpoint&) noexcept = default;
+
 }  // namespace weir
 
 std::size_t std::hash<weir::endpoint>::operator()(const weir::endpoint& value) const noexcept {

@@ -37,8 +37,8 @@ class endpoint {
   /// As parse() reads it.
   [[nodiscard]] std::string to_string() const;
 
-  friend bool operator==(const endpoint&, const endpoint&) = default;
-  friend std::strong_ordering operator<=>(const endpoint&, const endpoint&) = default;
+  friend bool operator==(const endpoint&, const endpoint&) noexcept;
+  friend std::strong_ordering operator<=>(const endpoint&, const endpoint&) noexcept;
 
   // To and from the kernel's form, for the parts of io/ that know it. `storage` holds a sockaddr_in6.
   static constexpr std::size_t native_size = 28;

@@ -1,8 +1,8 @@
 #pragma once
 
 #include <cstdint>
-#include <type_traits>
 
+#include "../runtime/detail/config.hpp"
 #include "../runtime/detail/light_std.hpp"
 
 namespace weir {
@@ -40,7 +40,7 @@ struct file_status {
   [[nodiscard]] bool is_directory() const noexcept { return type == file_type::directory; }
   [[nodiscard]] bool is_symlink() const noexcept { return type == file_type::symlink; }
 };
-static_assert(std::is_trivially_destructible_v<file_status>);
+static_assert(detail::trivially_destructible<file_status>);
 
 /// What to do with a path whose last part is a symbolic link. Those before it are always followed.
 enum class symlinks : std::uint8_t {

@@ -3,7 +3,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
-#include <utility>
+
+#include "../runtime/detail/take.hpp"
 
 namespace weir {
 
@@ -23,22 +24,22 @@ class lease {
  public:
   lease() = default;
   lease(lease&& other) noexcept
-      : pool_(std::exchange(other.pool_, nullptr)),
-        bytes_(std::exchange(other.bytes_, nullptr)),
-        size_(std::exchange(other.size_, 0)),
+      : pool_(detail::take(other.pool_)),
+        bytes_(detail::take(other.bytes_)),
+        size_(detail::take(other.size_)),
         index_(other.index_) {}
   lease& operator=(lease&& other) noexcept {
     if (this == &other) return *this;
     reset();
-    pool_ = std::exchange(other.pool_, nullptr);
-    bytes_ = std::exchange(other.bytes_, nullptr);
-    size_ = std::exchange(other.size_, 0);
+    pool_ = detail::take(other.pool_);
+    bytes_ = detail::take(other.bytes_);
+    size_ = detail::take(other.size_);
     index_ = other.index_;
     return *this;
   }
   ~lease() { reset(); }
 
-  [[nodiscard]] std::span<std::byte> bytes() const noexcept { return {bytes_, size_}; }
+  [[nodiscard]] std::span<std::byte> bytes() const noexcept;
   [[nodiscard]] std::byte* data() const noexcept { return bytes_; }
   /// At least 1 of what receive() completes with.
   [[nodiscard]] std::size_t size() const noexcept { return size_; }

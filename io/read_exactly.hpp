@@ -4,6 +4,7 @@
 #include <span>
 
 #include "../runtime/task.hpp"
+#include "detail/bytes.hpp"
 #include "detail/counted_read.hpp"
 #include "stream.hpp"
 
@@ -32,7 +33,7 @@ class read_exactly_function {
   static task<> read_all(From& from, std::span<std::byte> into) {
     std::size_t done = 0;
     while (done < into.size()) {
-      const std::size_t n = co_await from.read_some(into.subspan(done));
+      const std::size_t n = co_await from.read_some(behind(into, done));
       if (n == 0) ended_after("read_exactly", name_of(from), done, into.size()).rethrow();
       done += n;
     }

@@ -3,8 +3,8 @@
 #include <cstddef>
 #include <span>
 #include <string>
-#include <type_traits>
 
+#include "../runtime/detail/config.hpp"
 #include "../runtime/task.hpp"
 
 namespace weir {
@@ -15,7 +15,7 @@ struct replace_options {
   /// Completes when content and name are on the device. Otherwise a loss of power may leave an empty file.
   bool sync = true;
 };
-static_assert(std::is_trivially_destructible_v<replace_options>);
+static_assert(detail::trivially_destructible<replace_options>);
 
 /// Gives the name `path` to a file that holds `bytes`, at once: whoever opens it finds the whole old file or the whole
 /// new one. Writes a file ".weir-..." in the same directory, syncs and renames it, and syncs the directory. Owner,

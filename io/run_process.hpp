@@ -2,8 +2,8 @@
 
 #include <cstddef>
 #include <string>
-#include <type_traits>
 
+#include "../runtime/detail/config.hpp"
 #include "../runtime/task.hpp"
 #include "command.hpp"
 #include "exit_status.hpp"
@@ -14,7 +14,7 @@ struct run_process_options {
   /// Bytes that standard output may have, and standard error.
   std::size_t limit = std::size_t{1} << 20;
 };
-static_assert(std::is_trivially_destructible_v<run_process_options>);
+static_assert(detail::trivially_destructible<run_process_options>);
 
 /// What run_process() completes with.
 struct process_output {

@@ -4,9 +4,9 @@
 #include <cstdint>
 #include <exception>
 #include <limits>
-#include <type_traits>
 
 #include "../runtime/clock.hpp"
+#include "../runtime/detail/config.hpp"
 #include "../runtime/detail/light_std.hpp"
 
 namespace weir {
@@ -67,6 +67,6 @@ struct simulation_options {
   /// As runtime_options::on_error.
   void (*on_error)(const std::exception_ptr&) noexcept = nullptr;
 };
-static_assert(std::is_trivially_destructible_v<simulation_options>);
+static_assert(detail::trivially_destructible<simulation_options>);
 
 }  // namespace weir

@@ -9,6 +9,7 @@
 #include <type_traits>
 #include <utility>
 
+#include "../runtime/detail/config.hpp"
 #include "detail/copy_end.hpp"
 #include "stream_socket.hpp"
 
@@ -18,7 +19,7 @@ struct stream_split_options {
   /// When the write half goes, the peer reads end of stream, while the read half goes on.
   bool shutdown_at_end = false;
 };
-static_assert(std::is_trivially_destructible_v<stream_split_options>);
+static_assert(detail::trivially_destructible<stream_split_options>);
 
 namespace detail {
 

@@ -1,8 +1,8 @@
 #pragma once
 
-#include <type_traits>
 #include <utility>
 
+#include "../runtime/detail/config.hpp"
 #include "../runtime/detail/light_std.hpp"
 #include "detail/descriptor.hpp"
 #include "endpoint.hpp"
@@ -47,7 +47,7 @@ struct listen_options {
   /// Share the port with other listeners that say so too; the kernel spreads connections over them.
   bool reuse_port = false;
 };
-static_assert(std::is_trivially_destructible_v<listen_options>);
+static_assert(detail::trivially_destructible<listen_options>);
 
 /// Accepts TCP connections. Several tasks may accept at once.
 class tcp_listener : public socket_base {

@@ -5,6 +5,7 @@
 #include <system_error>
 
 #include "../runtime/as_result.hpp"
+#include "../runtime/detail/take.hpp"
 #include "detail/path_name.hpp"
 #include "detail/tree_removal.hpp"
 #include "path_operations.hpp"
@@ -20,6 +21,17 @@ task<temporary_directory> temporary_directory::make(std::string parent) {
     if (made.error() != std::errc::file_exists) std::rethrow_exception(made.exception());
   }
 }
+
+temporary_directory::temporary_directory(temporary_directory&& other) noexcept : path_(detail::take(other.path_)) {}
+
+temporary_directory& temporary_directory::operator=(temporary_directory&& other) noexcept {
+  temporary_directory old(std::move(*this));
+  path_ = detail::take(other.path_);
+  return *this;
+}
+
+std::string temporary_directory::path_of(std::string_view name) const { return path_ + "/" + std::string(name); }
+std::string temporary_directory::keep() noexcept { return detail::take(path_); }
 
 temporary_directory::~temporary_directory() {
   if (path_.empty()) return;

@@ -18,12 +18,8 @@ class temporary_directory {
   /// recycled frames. In a simulation: ENOTSUP.
   static task<temporary_directory> make(std::string parent = "/tmp");
 
-  temporary_directory(temporary_directory&& other) noexcept : path_(std::exchange(other.path_, {})) {}
-  temporary_directory& operator=(temporary_directory&& other) noexcept {
-    temporary_directory old(std::move(*this));
-    path_ = std::exchange(other.path_, {});
-    return *this;
-  }
+  temporary_directory(temporary_directory&& other) noexcept;
+  temporary_directory& operator=(temporary_directory&& other) noexcept;
   /// Removes it on the spot, and holds up its worker meanwhile: for more than some hundred files await remove() before.
   /// What cannot be removed stays, and nobody is told.
   ~temporary_directory();
@@ -31,11 +27,11 @@ class temporary_directory {
   /// Empty when there is none, or none any more.
   [[nodiscard]] const std::string& path() const noexcept { return path_; }
   /// Of what is called `name` in it.
-  [[nodiscard]] std::string path_of(std::string_view name) const { return path_ + "/" + std::string(name); }
+  [[nodiscard]] std::string path_of(std::string_view name) const;
   /// As remove_tree(); whatever comes of it, the destructor has nothing to do then.
   task<std::uint64_t> remove();
   /// It is to stay. Returns its path.
-  std::string keep() noexcept { return std::exchange(path_, {}); }
+  std::string keep() noexcept;
 
  private:
   explicit temporary_directory(std::string path) noexcept : path_(std::move(path)) {}

@@ -5,8 +5,9 @@
 #include <memory>
 #include <string>
 #include <string_view>
-#include <type_traits>
 #include <vector>
+
+#include "../runtime/detail/config.hpp"
 
 // Part of weir-tls, which is a library of its own: see tls.hpp.
 
@@ -65,7 +66,7 @@ struct tls_client_options {
   /// Then anybody on the way can pretend to be the server, read everything and change it. For tests.
   bool accept_any_certificate_without_knowing_who_is_at_the_other_end = false;
 };
-static_assert(std::is_trivially_destructible_v<tls_client_options>);
+static_assert(detail::trivially_destructible<tls_client_options>);
 
 struct tls_server_options {
   /// The oldest version that is spoken.
@@ -74,7 +75,7 @@ struct tls_server_options {
   /// itself: the server keeps nothing, and neither another context nor another process takes them.
   bool resumption = true;
 };
-static_assert(std::is_trivially_destructible_v<tls_server_options>);
+static_assert(detail::trivially_destructible<tls_server_options>);
 
 /// What many connections have in common: whose certificate is shown and whose are believed, versions, protocols, and
 /// sessions to resume. Copies share it, on any thread. Change it before its first stream; for new certificates make a

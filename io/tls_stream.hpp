@@ -17,6 +17,7 @@
 #include "../runtime/task.hpp"
 #include "../runtime/with_cancellation.hpp"
 #include "detail/buffered_write.hpp"
+#include "detail/bytes.hpp"
 #include "detail/tls_engine.hpp"
 #include "stream.hpp"
 #include "tls_context.hpp"
@@ -122,7 +123,7 @@ class tls_stream {
     written_ = 0;
     while (written_ < bytes.size()) {
       co_await checkpoint();
-      const std::size_t taken = co_await write_part(bytes.subspan(written_));
+      const std::size_t taken = co_await write_part(detail::behind(bytes, written_));
       written_ += taken;
     }
   }

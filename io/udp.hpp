@@ -3,9 +3,9 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
-#include <type_traits>
 #include <utility>
 
+#include "../runtime/detail/config.hpp"
 #include "endpoint.hpp"
 #include "operations/datagram.hpp"
 #include "operations/poll.hpp"
@@ -20,7 +20,7 @@ struct udp_options {
   /// Share the port with other sockets that say so too; the kernel spreads senders over them.
   bool reuse_port = false;
 };
-static_assert(std::is_trivially_destructible_v<udp_options>);
+static_assert(detail::trivially_destructible<udp_options>);
 
 /// A UDP socket. Any number of tasks may receive and send at the same time: each datagram is received once. Buffers
 /// must live until the operation has ended.

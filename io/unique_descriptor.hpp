@@ -1,7 +1,5 @@
 #pragma once
 
-#include <utility>
-
 namespace weir {
 
 /// Owns the number of an open descriptor that is nobody else's, such as one that came over a unix socket: closes it
@@ -23,7 +21,11 @@ class unique_descriptor {
   /// -1 when there is none.
   [[nodiscard]] int number() const noexcept { return number_; }
   explicit operator bool() const noexcept { return number_ >= 0; }
-  [[nodiscard]] int release() noexcept { return std::exchange(number_, -1); }
+  [[nodiscard]] int release() noexcept {
+    const int number = number_;
+    number_ = -1;
+    return number;
+  }
   void reset() noexcept;
 
  private:

@@ -2,9 +2,9 @@
 
 #include <cstddef>
 #include <span>
-#include <type_traits>
 #include <utility>
 
+#include "../runtime/detail/config.hpp"
 #include "detail/unix_socket.hpp"
 #include "operations/accept.hpp"
 #include "operations/connect_unix.hpp"
@@ -67,7 +67,7 @@ struct unix_listen_options {
   /// Leave the file where it is when the listener closes.
   bool keep_file = false;
 };
-static_assert(std::is_trivially_destructible_v<unix_listen_options>);
+static_assert(detail::trivially_destructible<unix_listen_options>);
 
 /// Accepts unix connections as `Socket`. Several tasks may accept at once. See unix_listener.
 template <class Socket>

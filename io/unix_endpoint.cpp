@@ -94,6 +94,9 @@ std::size_t unix_endpoint::to_native(void* storage) const noexcept {
   return *this ? name_offset + size_ + 1 : name_offset;
 }
 
+bool operator==(const unix_endpoint&, const unix_endpoint&) noexcept = default;
+std::strong_ordering operator<=>(const unix_endpoint&, const unix_endpoint&) noexcept = default;
+
 }  // namespace weir
 
 std::size_t std::hash<weir::unix_endpoint>::operator()(const weir::unix_endpoint& value) const noexcept {

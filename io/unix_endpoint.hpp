@@ -44,8 +44,8 @@ class unix_endpoint {
   /// The path; an abstract name after an "@", as in /proc/net/unix, its bytes that are no text as "\x00".
   [[nodiscard]] std::string to_string() const;
 
-  friend bool operator==(const unix_endpoint&, const unix_endpoint&) = default;
-  friend std::strong_ordering operator<=>(const unix_endpoint&, const unix_endpoint&) = default;
+  friend bool operator==(const unix_endpoint&, const unix_endpoint&) noexcept;
+  friend std::strong_ordering operator<=>(const unix_endpoint&, const unix_endpoint&) noexcept;
 
   // To and from the kernel's form, for the parts of io/ that know it. `storage` holds a sockaddr_un.
   static constexpr std::size_t native_size = 110;

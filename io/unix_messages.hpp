@@ -2,9 +2,9 @@
 
 #include <cstddef>
 #include <span>
-#include <type_traits>
 #include <utility>
 
+#include "../runtime/detail/config.hpp"
 #include "detail/unix_socket.hpp"
 #include "operations/connect_unix.hpp"
 #include "operations/datagram.hpp"
@@ -20,7 +20,7 @@ struct unix_bind_options {
   bool replace_stale = false;
   bool keep_file = false;
 };
-static_assert(std::is_trivially_destructible_v<unix_bind_options>);
+static_assert(detail::trivially_destructible<unix_bind_options>);
 
 /// What unix sockets that carry messages have in common. Nothing is lost on the way, and everything comes in order. Any
 /// number of tasks may receive and send at the same time: each message is received once. Buffers must live until the

@@ -59,7 +59,7 @@ signal_set watch_signals(const until_signal_options& options) {
   }
 }
 
-task<> stop_on_signal(std::optional<signal_set> signals, cancellation_source& stopping, int& signal) {
+task<> stop_on_signal(slot<signal_set> signals, cancellation_source& stopping, int& signal) {
   signal = co_await signals->wait();
   signals.reset();
   stopping.request_cancellation();
@@ -69,8 +69,9 @@ signal_report run_until_signal(const std::function<task<>(cancellation_token)>& 
                                const until_signal_options& options, const runtime_options& runtime) {
   signal_report report;
   std::exception_ptr failure;
-  std::optional<signal_set> signals(watch_signals(options));  // before `serve` runs, and says that it is ready
-  server_state state;                                         // outlives the runtime, whose tasks use it
+  slot<signal_set> signals;
+  signals.emplace(watch_signals(options));  // before `serve` runs, and says that it is ready
+  server_state state;                       // outlives the runtime, whose tasks use it
   class runtime workers(runtime);
   const auto run = [&]() -> task<> {
     cancellation_source stopping;

@@ -4,13 +4,14 @@
 #include <concepts>
 #include <csignal>
 #include <functional>
-#include <optional>
 #include <type_traits>
 #include <utility>
 
 #include "../runtime/as_result.hpp"
 #include "../runtime/cancellation.hpp"
+#include "../runtime/detail/config.hpp"
 #include "../runtime/detail/light_std.hpp"
+#include "../runtime/detail/slot.hpp"
 #include "../runtime/runtime.hpp"
 #include "../runtime/sleep.hpp"
 #include "../runtime/task_group.hpp"
@@ -27,7 +28,7 @@ struct until_signal_options {
   /// For what runs to end once it was cancelled. Only for run_until_signal(): a task waits for what it has started.
   duration cancel = std::chrono::seconds(5);
 };
-static_assert(std::is_trivially_destructible_v<until_signal_options>);
+static_assert(detail::trivially_destructible<until_signal_options>);
 
 /// How it ended.
 struct signal_report {
@@ -46,7 +47,7 @@ concept server_function = std::invocable<std::decay_t<F>&, cancellation_token> &
 /// From its construction on the signals do not end the process. Throws std::invalid_argument if there is none.
 signal_set watch_signals(const until_signal_options& options);
 /// Waits for one of the signals, lets go of them, and cancels `stopping`.
-task<> stop_on_signal(std::optional<signal_set> signals, cancellation_source& stopping, int& signal);
+task<> stop_on_signal(slot<signal_set> signals, cancellation_source& stopping, int& signal);
 
 signal_report run_until_signal(const std::function<task<>(cancellation_token)>& serve,
                                const until_signal_options& options, const runtime_options& runtime);
@@ -55,7 +56,8 @@ template <class F>
 task<signal_report> until_signal(F serve, until_signal_options options) {
   signal_report report;
   cancellation_source stopping;
-  std::optional<signal_set> signals(watch_signals(options));  // before `serve` runs, and says that it is ready
+  slot<signal_set> signals;
+  signals.emplace(watch_signals(options));  // before `serve` runs, and says that it is ready
   const auto body = [&](task_group& group) -> task<> {
     auto serving = group.spawn(std::ref(serve), stopping.token());
     const auto watch = [&]() -> task<> {

@@ -2,9 +2,9 @@
 
 #include <cstdint>
 #include <string>
-#include <type_traits>
 
 #include "../runtime/async_generator.hpp"
+#include "../runtime/detail/config.hpp"
 #include "../runtime/task.hpp"
 
 namespace weir {
@@ -37,7 +37,7 @@ struct watch_options {
   /// Also what is in directories below it, those that come later included. Links are not followed.
   bool recursive = false;
 };
-static_assert(std::is_trivially_destructible_v<watch_options>);
+static_assert(detail::trivially_destructible<watch_options>);
 
 /// What watch_path() yields: one change.
 struct path_event {

@@ -6,6 +6,7 @@
 
 #include "../runtime/task.hpp"
 #include "detail/buffered_write.hpp"
+#include "detail/bytes.hpp"
 #include "stream.hpp"
 
 namespace weir {
@@ -29,7 +30,7 @@ class write_all_function {
   }
   template <write_stream To>
   auto operator()(To& to, std::string_view from) const {
-    return (*this)(to, std::as_bytes(std::span(from)));
+    return (*this)(to, bytes_of(from));
   }
 
  private:
@@ -37,7 +38,7 @@ class write_all_function {
   static task<> write_rest(To& to, std::span<const std::byte> from) {
     std::size_t done = 0;
     while (done < from.size()) {
-      const std::size_t n = co_await to.write_some(from.subspan(done));
+      const std::size_t n = co_await to.write_some(behind(from, done));
       if (n == 0) fail_stuck(name_of(to));
       done += n;
     }

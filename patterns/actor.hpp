@@ -46,7 +46,7 @@ struct actor_options {
   /// Nothing runs but serve(), which a supervisor, or a group, is given.
   bool supervised = false;
 };
-static_assert(std::is_trivially_destructible_v<actor_options>);
+static_assert(detail::trivially_destructible<actor_options>);
 
 /// What an actor has done so far. Once it is at rest, accepted == handled + failed + withdrawn + discarded + queued.
 struct actor_counters {

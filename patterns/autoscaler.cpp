@@ -43,7 +43,7 @@ unsigned autoscaler::workers_before(time_point at, duration period, unsigned wor
 }
 
 unsigned autoscaler::operator()(time_point at, unsigned workers, const load_signal& load) {
-  if (load.queued != 0 || load.cpu > 0 || !last_work_) last_work_ = at;
+  if (load.queued != 0 || load.cpu > 0 || !last_work_) last_work_.emplace(at);
   const unsigned wanted = recommend(workers, load);
   if (recommended_.empty()) recommended_.emplace_back(at, workers);  // so that the first window, too, has to pass
   while (!recommended_.empty() && at - recommended_.front().first > options_.down_after) recommended_.pop_front();

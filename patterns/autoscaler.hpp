@@ -3,11 +3,11 @@
 #include <cstddef>
 #include <deque>
 #include <limits>
-#include <optional>
-#include <type_traits>
 #include <utility>
 
 #include "../runtime/clock.hpp"
+#include "../runtime/detail/config.hpp"
+#include "../runtime/detail/slot.hpp"
 
 namespace weir {
 
@@ -33,7 +33,7 @@ struct autoscaler_options {
   /// With least == 0: without work for so long, nobody is kept.
   duration idle = std::chrono::seconds(300);
 };
-static_assert(std::is_trivially_destructible_v<autoscaler_options>);
+static_assert(detail::trivially_destructible<autoscaler_options>);
 
 /// What is measured of a pool.
 struct load_signal {
@@ -67,7 +67,7 @@ class autoscaler {
   const autoscaler_options options_;
   std::deque<std::pair<time_point, unsigned>> recommended_;  // falling: only what can become the greatest
   std::deque<std::pair<time_point, unsigned>> had_;          // workers, from when on
-  std::optional<time_point> last_work_;
+  detail::slot<time_point> last_work_;
 };
 
 }  // namespace weir

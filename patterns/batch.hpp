@@ -12,6 +12,7 @@
 #include "../runtime/async_generator.hpp"
 #include "../runtime/clock.hpp"
 #include "../runtime/detail/light_std.hpp"
+#include "../runtime/detail/take.hpp"
 #include "../runtime/sleep.hpp"
 #include "../sync/select.hpp"
 #include "detail/flow.hpp"
@@ -65,7 +66,7 @@ class open_batch {
   std::vector<T> take() noexcept {
     tally_.count_out();
     weight_ = 0;
-    return std::exchange(items_, {});
+    return detail::take(items_);
   }
 
  private:

@@ -5,6 +5,7 @@
 #include <type_traits>
 #include <utility>
 
+#include "../runtime/detail/config.hpp"
 #include "batch.hpp"
 
 namespace weir {
@@ -17,7 +18,7 @@ struct batch_by_weight_options {
   /// To be read while the pipeline runs; must outlive it.
   stage_counters* counters = nullptr;
 };
-static_assert(std::is_trivially_destructible_v<batch_by_weight_options>);
+static_assert(detail::trivially_destructible<batch_by_weight_options>);
 
 namespace detail {
 

@@ -8,6 +8,7 @@
 #include <utility>
 #include <variant>
 
+#include "../runtime/detail/config.hpp"
 #include "../runtime/task.hpp"
 #include "detail/branches.hpp"
 #include "detail/stage_function.hpp"
@@ -21,7 +22,7 @@ struct broadcast_to_options {
   /// Of what goes to the branches; to be read while the pipeline runs; must outlive it.
   stage_counters* counters = nullptr;
 };
-static_assert(std::is_trivially_destructible_v<broadcast_to_options>);
+static_assert(detail::trivially_destructible<broadcast_to_options>);
 
 namespace detail {
 

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "../runtime/clock.hpp"
+#include "../runtime/detail/config.hpp"
 #include "../runtime/task.hpp"
 #include "call_refused.hpp"
 #include "detail/protected_call.hpp"
@@ -25,7 +26,7 @@ struct bulkhead_options {
   std::size_t waiting = 0;      ///< calls that may wait for a place
   duration longest_wait = duration::max();
 };
-static_assert(std::is_trivially_destructible_v<bulkhead_options>);
+static_assert(detail::trivially_destructible<bulkhead_options>);
 
 struct bulkhead_stats {
   std::uint64_t admitted = 0;  ///< calls that were made

@@ -47,6 +47,11 @@ circuit_breaker::circuit_breaker(std::string name, const circuit_breaker_options
       slice_length_(options.window / options.slices),
       since_(clock::now()) {}
 
+void circuit_breaker::on_state_change(state_callback callback) { on_change_ = std::move(callback); }
+void circuit_breaker::count_as_failure(std::function<bool(const std::exception_ptr&)> predicate) {
+  is_failure_ = std::move(predicate);
+}
+
 circuit_permit circuit_breaker::enter() {
   const time_point now = clock::now();
   bool admitted = false;

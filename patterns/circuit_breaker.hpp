@@ -12,6 +12,8 @@
 
 #include "../runtime/as_result.hpp"
 #include "../runtime/clock.hpp"
+#include "../runtime/detail/config.hpp"
+#include "../runtime/detail/take.hpp"
 #include "../runtime/task.hpp"
 #include "../sync/detail/domain_lock.hpp"
 #include "call_refused.hpp"
@@ -53,7 +55,7 @@ struct circuit_breaker_options {
   /// So many trial calls are made then, at most at once; when all have succeeded it closes. At least 1.
   unsigned trials = 3;
 };
-static_assert(std::is_trivially_destructible_v<circuit_breaker_options>);
+static_assert(detail::trivially_destructible<circuit_breaker_options>);
 
 /// What a circuit_breaker has done so far, in all its states.
 struct circuit_stats {
@@ -72,7 +74,7 @@ class circuit_breaker;
 class [[nodiscard]] circuit_permit {
  public:
   circuit_permit(circuit_permit&& other) noexcept
-      : owner_(std::exchange(other.owner_, nullptr)), since_(other.since_), generation_(other.generation_) {}
+      : owner_(detail::take(other.owner_)), since_(other.since_), generation_(other.generation_) {}
   circuit_permit& operator=(circuit_permit&&) = delete;
   ~circuit_permit() { end(outcome::ignored); }
 
@@ -118,13 +120,11 @@ class circuit_breaker {
   /// Called at each change, on the thread that brings it about, one after the other and in the order of the changes. It
   /// may use the breaker, and must not throw. Set it before the first call.
   using state_callback = std::function<void(const std::string& name, circuit_state from, circuit_state to)>;
-  void on_state_change(state_callback callback) { on_change_ = std::move(callback); }
+  void on_state_change(state_callback callback);
 
   /// Which exceptions are failures; the others, such as "no such order", are successes, for the service has answered.
   /// Not asked about cancelled and refused calls. It must not throw. Set it before the first call.
-  void count_as_failure(std::function<bool(const std::exception_ptr&)> predicate) {
-    is_failure_ = std::move(predicate);
-  }
+  void count_as_failure(std::function<bool(const std::exception_ptr&)> predicate);
 
   /// Completes with what `function()` completes with. Throws circuit_open, and does not call it, while the circuit is
   /// open. A stop goes through. A frame, and another for a call that is no task.

@@ -1,9 +1,9 @@
 #pragma once
 
 #include <cstdint>
-#include <type_traits>
 
 #include "../runtime/clock.hpp"
+#include "../runtime/detail/config.hpp"
 #include "../sync/detail/domain_lock.hpp"
 
 namespace weir {
@@ -12,7 +12,7 @@ struct codel_options {
   duration target{5'000'000};      ///< a wait that is no reason to do anything
   duration interval{100'000'000};  ///< bursts that are over after so long are none either
 };
-static_assert(std::is_trivially_destructible_v<codel_options>);
+static_assert(detail::trivially_destructible<codel_options>);
 
 /// Decides which items of a queue to drop so that it stays short, by nothing but how long they have waited. A burst may
 /// fill the queue; a queue in which every item waits longer than `target` for an `interval` will not get shorter by

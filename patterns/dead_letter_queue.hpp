@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "../runtime/clock.hpp"
+#include "../runtime/detail/config.hpp"
 #include "../runtime/detail/light_std.hpp"
 #include "../runtime/task.hpp"
 #include "detail/protected_call.hpp"
@@ -42,7 +43,7 @@ struct dead_letter_options {
   duration keep = std::chrono::hours(24);  ///< how long after its last failure a letter is kept
   unsigned most_replays = 3;               ///< of each letter
 };
-static_assert(std::is_trivially_destructible_v<dead_letter_options>);
+static_assert(detail::trivially_destructible<dead_letter_options>);
 
 /// added = size + in_hand + taken + replayed + expired + evicted
 struct dead_letter_stats {

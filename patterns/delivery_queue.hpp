@@ -11,6 +11,9 @@
 #include <utility>
 
 #include "../runtime/clock.hpp"
+#include "../runtime/detail/config.hpp"
+#include "../runtime/detail/later.hpp"
+#include "../runtime/detail/take.hpp"
 #include "../runtime/detail/wrapped_operation.hpp"
 #include "../runtime/task.hpp"
 #include "../sync/channel.hpp"
@@ -26,7 +29,7 @@ struct delivery_queue_options {
   std::size_t capacity = 1000;   ///< messages that wait or are being dealt with; at least 1
   unsigned most_deliveries = 5;  ///< of each message, replays aside; at least 1
 };
-static_assert(std::is_trivially_destructible_v<delivery_queue_options>);
+static_assert(detail::trivially_destructible<delivery_queue_options>);
 
 /// sent = acknowledged + dead + rejected + queued + in_flight
 struct delivery_queue_stats {
@@ -49,11 +52,11 @@ template <class T>
 class [[nodiscard]] delivery {
  public:
   delivery(delivery&& other) noexcept
-      : queue_(std::exchange(other.queue_, nullptr)), held_(std::move(other.held_)), deliveries_(other.deliveries_) {}
+      : queue_(detail::take(other.queue_)), held_(std::move(other.held_)), deliveries_(other.deliveries_) {}
   delivery& operator=(delivery&& other) noexcept {
     if (this == &other) return *this;
     give_back();
-    queue_ = std::exchange(other.queue_, nullptr);
+    queue_ = detail::take(other.queue_);
     held_ = std::move(other.held_);
     deliveries_ = other.deliveries_;
     return *this;
@@ -81,7 +84,7 @@ class [[nodiscard]] delivery {
 
   delivery_queue<T>& take_queue() {
     if (!queue_) throw std::logic_error("weir: delivery: this message was settled before, or moved away");
-    return *std::exchange(queue_, nullptr);
+    return *detail::take(queue_);
   }
   void give_back() noexcept {
     if (queue_) requeue("not settled");
@@ -193,7 +196,7 @@ class delivery_queue {
 
   template <class Make>
   task<bool> put_in_time(Make make) {
-    auto chosen = co_await select_ordered(closing_.wait(), room_.acquire());
+    auto chosen = co_await select_ordered(detail::later<T>(closing_).wait(), room_.acquire());
     if (chosen.index() == 0) co_return false;
     auto place = std::move(chosen).template get<1>();
     const bool entered = enter(place);

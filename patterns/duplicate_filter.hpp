@@ -6,11 +6,10 @@
 #include <functional>
 #include <mutex>
 #include <stdexcept>
-#include <type_traits>
 #include <unordered_map>
-#include <utility>
 
 #include "../runtime/clock.hpp"
+#include "../runtime/detail/config.hpp"
 
 namespace weir {
 
@@ -20,7 +19,7 @@ struct duplicate_filter_options {
   /// Keys that are remembered at most; then the oldest gives way.
   std::size_t most_keys = 100'000;
 };
-static_assert(std::is_trivially_destructible_v<duplicate_filter_options>);
+static_assert(detail::trivially_destructible<duplicate_filter_options>);
 
 struct duplicate_filter_counters {
   std::uint64_t fresh = 0;       ///< keys that were new

@@ -22,10 +22,9 @@ bool detail::read_number(std::string_view value, unsigned long long& number) noe
   return read_whole(value, number);
 }
 
-std::optional<std::string_view> detail::environment_value(const char* name) noexcept {
+const char* detail::environment_value(const char* name) noexcept {
   const char* const value = std::getenv(name);  // NOLINT(concurrency-mt-unsafe): the caller is told
-  if (!value || *value == '\0') return std::nullopt;
-  return value;
+  return value && *value != '\0' ? value : nullptr;
 }
 
 void detail::refuse_setting(const char* name, std::string_view value, const std::string& what) {
@@ -34,19 +33,21 @@ void detail::refuse_setting(const char* name, std::string_view value, const std:
 }
 
 bool env_or(const char* name, bool fallback) {
-  const std::optional<std::string_view> value = detail::environment_value(name);
-  if (!value) return fallback;
+  const char* const found = detail::environment_value(name);
+  if (!found) return fallback;
+  const std::string_view value = found;
   for (const char* yes : {"1", "true", "yes", "on"}) {
-    if (*value == yes) return true;
+    if (value == yes) return true;
   }
   for (const char* no : {"0", "false", "no", "off"}) {
-    if (*value == no) return false;
+    if (value == no) return false;
   }
-  detail::refuse_setting(name, *value, "neither true nor false");
+  detail::refuse_setting(name, value, "neither true nor false");
 }
 
 std::string env_or(const char* name, std::string_view fallback) {
-  return std::string(detail::environment_value(name).value_or(fallback));
+  const char* const value = detail::environment_value(name);
+  return std::string(value ? std::string_view(value) : fallback);
 }
 
 }  // namespace weir

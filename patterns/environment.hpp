@@ -2,7 +2,6 @@
 
 #include <concepts>
 #include <limits>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <type_traits>
@@ -11,7 +10,8 @@ namespace weir {
 namespace detail {
 
 /// The value of an environment variable, if it is set and not empty.
-std::optional<std::string_view> environment_value(const char* name) noexcept;
+/// Null when it is not set, or empty.
+const char* environment_value(const char* name) noexcept;
 /// False when it is no such number as a whole.
 bool read_number(std::string_view value, long long& number) noexcept;
 bool read_number(std::string_view value, unsigned long long& number) noexcept;
@@ -32,11 +32,11 @@ template <std::integral T>
   requires(!std::same_as<T, bool>)
 T env_or(const char* name, T fallback, std::type_identity_t<T> least = std::numeric_limits<T>::min(),
          std::type_identity_t<T> most = std::numeric_limits<T>::max()) {
-  const std::optional<std::string_view> value = detail::environment_value(name);
+  const char* const value = detail::environment_value(name);
   if (!value) return fallback;
   std::conditional_t<std::is_signed_v<T>, long long, unsigned long long> number = 0;
-  if (!detail::read_number(*value, number) || number < least || number > most) {
-    detail::refuse_setting(name, *value, "no number from " + std::to_string(least) + " to " + std::to_string(most));
+  if (!detail::read_number(value, number) || number < least || number > most) {
+    detail::refuse_setting(name, value, "no number from " + std::to_string(least) + " to " + std::to_string(most));
   }
   return static_cast<T>(number);
 }

@@ -11,19 +11,13 @@
 namespace weir {
 namespace detail {
 
-inline async_generator<time_point> ticks(duration period, missed_ticks policy) {
-  interval clock(period, policy, now());
-  for (;;) {
-    const time_point tick = co_await clock.tick();
-    co_yield tick;
-  }
-}
+async_generator<time_point> ticks(duration period, missed_ticks policy);
 
 class every_function {
  public:
   template <class Rep, class Period>
   auto operator()(std::chrono::duration<Rep, Period> period, missed_ticks policy = missed_ticks::burst) const {
-    const duration length = to_duration(period);
+    const auto length = to_duration(period);
     if (length <= duration::zero()) throw std::invalid_argument("weir::every: the period must be positive");
     return flow_from<time_point>(ready_source(ticks(length, policy)));
   }

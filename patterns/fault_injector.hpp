@@ -8,6 +8,7 @@
 
 #include "../runtime/cancellation.hpp"
 #include "../runtime/clock.hpp"
+#include "../runtime/detail/config.hpp"
 #include "../runtime/sleep.hpp"
 #include "../runtime/task.hpp"
 #include "../runtime/with_cancellation.hpp"
@@ -25,7 +26,7 @@ struct fault_options {
   std::errc error = std::errc::connection_reset;
   double cancellations = 0;  ///< calls that are stopped at their first wait, and then throw `cancelled`
 };
-static_assert(std::is_trivially_destructible_v<fault_options>);
+static_assert(detail::trivially_destructible<fault_options>);
 
 struct fault_stats {
   std::uint64_t calls = 0;

@@ -6,6 +6,7 @@
 #include <type_traits>
 #include <utility>
 
+#include "../runtime/detail/config.hpp"
 #include "detail/flow.hpp"
 #include "detail/stage_function.hpp"
 #include "detail/worker_group.hpp"
@@ -22,7 +23,7 @@ struct for_each_options {
   /// To be read while the pipeline runs; must outlive it.
   stage_counters* counters = nullptr;
 };
-static_assert(std::is_trivially_destructible_v<for_each_options>);
+static_assert(detail::trivially_destructible<for_each_options>);
 
 namespace detail {
 

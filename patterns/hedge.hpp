@@ -34,7 +34,7 @@ struct hedge_history_options {
   /// Latencies that must be known before the percentile counts.
   std::size_t fewest = 20;
 };
-static_assert(std::is_trivially_destructible_v<hedge_history_options>);
+static_assert(detail::trivially_destructible<hedge_history_options>);
 
 /// What a hedge_history has seen so far.
 struct hedge_stats {
@@ -87,7 +87,7 @@ struct hedge_options {
   /// Measures, and bounds the load. Must outlive the call.
   hedge_history* history = nullptr;
 };
-static_assert(std::is_trivially_destructible_v<hedge_options>);
+static_assert(detail::trivially_destructible<hedge_options>);
 
 namespace detail {
 

@@ -1,9 +1,9 @@
 #pragma once
 
 #include <concepts>
-#include <type_traits>
 #include <utility>
 
+#include "../runtime/detail/config.hpp"
 #include "../runtime/task.hpp"
 #include "../sync/channel.hpp"
 #include "../sync/make_channel.hpp"
@@ -19,7 +19,7 @@ struct into_options {
   /// To be read while the pipeline runs; must outlive it.
   stage_counters* counters = nullptr;
 };
-static_assert(std::is_trivially_destructible_v<into_options>);
+static_assert(detail::trivially_destructible<into_options>);
 
 namespace detail {
 

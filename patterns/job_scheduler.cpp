@@ -93,7 +93,12 @@ job_scheduler::job_scheduler(std::function<utc_time()> clock, const job_schedule
   }
 }
 
+job_scheduler::job_scheduler(const job_scheduler_options& options) : job_scheduler(&utc_now, options) {}
 job_scheduler::~job_scheduler() = default;
+
+void job_scheduler::observe(std::function<void(std::string_view, const job_run&)> observer) {
+  observer_ = std::move(observer);
+}
 
 duration job_scheduler::since_epoch(const schedule& of) const {
   return of.by_calendar() ? clock_().time_since_epoch() : now().time_since_epoch();
@@ -199,13 +204,13 @@ time_point job_scheduler::begin_due(task_group& group) {
 void job_scheduler::notice_clock(utc_time calendar) {
   constexpr duration correction = std::chrono::hours(3);
   const time_point current = now();
-  if (seen_ && calendar - seen_->first < (current - seen_->second) - correction) {
+  if (seen_ && calendar - seen_->calendar < (current - seen_->current) - correction) {
     for (const shared_job& one : jobs_) {
       if (one->due && one->when.kind_ == schedule::kind::calendar)
         one->due = one->when.next(calendar.time_since_epoch());
     }
   }
-  seen_.emplace(calendar, current);
+  seen_.emplace(look{calendar, current});
 }
 
 void job_scheduler::begin_due(job& of, const shared_job& shared, task_group& group) {

@@ -18,6 +18,7 @@
 
 #include "../runtime/clock.hpp"
 #include "../runtime/detail/config.hpp"
+#include "../runtime/detail/slot.hpp"
 #include "../runtime/task.hpp"
 #include "../runtime/task_group.hpp"
 #include "../sync/event.hpp"
@@ -56,7 +57,7 @@ struct job_options {
   /// None: from when the job is added.
   std::optional<utc_time> since = std::nullopt;
 };
-static_assert(std::is_trivially_destructible_v<job_options>);
+static_assert(detail::trivially_destructible<job_options>);
 
 enum class job_outcome : std::uint8_t { succeeded, failed, stopped };
 
@@ -86,7 +87,7 @@ struct job_scheduler_options {
   /// that the clock was set.
   duration clock_check = std::chrono::minutes(1);
 };
-static_assert(std::is_trivially_destructible_v<job_scheduler_options>);
+static_assert(detail::trivially_destructible<job_scheduler_options>);
 
 /// Runs jobs at their times: delayed, at intervals, and by the calendar in UTC.
 ///
@@ -106,7 +107,7 @@ static_assert(std::is_trivially_destructible_v<job_scheduler_options>);
 /// Any thread may add and remove jobs and ask for them. It must outlive run().
 class job_scheduler {
  public:
-  explicit job_scheduler(const job_scheduler_options& options = {}) : job_scheduler(&utc_now, options) {}
+  explicit job_scheduler(const job_scheduler_options& options = {});
   /// With another calendar. `clock()` is called by run(), and by whoever adds a job.
   explicit job_scheduler(std::function<utc_time()> clock, const job_scheduler_options& options = {});
   job_scheduler(const job_scheduler&) = delete;
@@ -130,7 +131,7 @@ class job_scheduler {
   bool trigger(std::string_view name);
 
   /// Called after each run, with the job's name, in the run's task; must not throw. Set it before run().
-  void observe(std::function<void(std::string_view, const job_run&)> observer) { observer_ = std::move(observer); }
+  void observe(std::function<void(std::string_view, const job_run&)> observer);
 
   /// Runs jobs until stop() is called, and completes when those have ended that were running then. Throws
   /// std::logic_error when it is running already. Cancelled: the runs are stopped, and joined.
@@ -171,7 +172,11 @@ class job_scheduler {
   mutable std::mutex lock_;
   bool stopping_ = false;         // guarded by lock_, as all that follows and what is in a job
   std::vector<shared_job> jobs_;  // in the order in which they were added
-  std::optional<std::pair<utc_time, time_point>> seen_;
+  struct look {
+    utc_time calendar;
+    time_point current;
+  };
+  detail::slot<look> seen_;
 };
 
 }  // namespace weir

@@ -8,6 +8,7 @@
 
 #include "../runtime/as_result.hpp"
 #include "../runtime/detail/operation.hpp"
+#include "../runtime/detail/take.hpp"
 #include "detail/pool_job.hpp"
 
 namespace weir {
@@ -45,11 +46,11 @@ class [[nodiscard]] job_ticket : public detail::operation_base {
 
   job_ticket() = default;
   job_ticket(job_ticket&& other) noexcept
-      : operation_base(), job_(std::exchange(other.job_, nullptr)), refusal_(other.refusal_) {}
+      : operation_base(), job_(detail::take(other.job_)), refusal_(other.refusal_) {}
   job_ticket& operator=(job_ticket&& other) noexcept {
     job_ticket taken(std::move(other));
-    std::swap(job_, taken.job_);
-    std::swap(refusal_, taken.refusal_);
+    detail::trade(job_, taken.job_);
+    detail::trade(refusal_, taken.refusal_);
     return *this;
   }
   ~job_ticket() { drop(); }
@@ -113,12 +114,12 @@ class [[nodiscard]] job_ticket : public detail::operation_base {
     }
     release(const release&) = delete;
     release& operator=(const release&) = delete;
-    ~release() { delete std::exchange(of.job_, nullptr); }
+    ~release() { delete detail::take(of.job_); }
     job_ticket& of;
   };
 
   void drop() noexcept {
-    detail::pool_job* const job = std::exchange(job_, nullptr);
+    detail::pool_job* const job = detail::take(job_);
     if (job && job->ended.let_go()) delete job;
   }
 

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "../runtime/clock.hpp"
+#include "../runtime/detail/config.hpp"
 #include "../runtime/task.hpp"
 #include "call_refused.hpp"
 #include "codel.hpp"
@@ -27,7 +28,7 @@ struct load_shedder_options {
   duration target{5'000'000};   ///< as for codel
   duration interval{100'000'000};
 };
-static_assert(std::is_trivially_destructible_v<load_shedder_options>);
+static_assert(detail::trivially_destructible<load_shedder_options>);
 
 struct load_shedder_stats {
   std::uint64_t admitted = 0;  ///< calls that were made

@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "../runtime/detail/config.hpp"
 #include "../runtime/detail/light_std.hpp"
 #include "../runtime/task.hpp"
 #include "detail/stage_function.hpp"
@@ -24,7 +25,7 @@ struct map_options {
   /// To be read while it runs; must outlive it.
   stage_counters* counters = nullptr;
 };
-static_assert(std::is_trivially_destructible_v<map_options>);
+static_assert(detail::trivially_destructible<map_options>);
 
 namespace detail {
 

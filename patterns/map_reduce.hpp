@@ -7,6 +7,7 @@
 #include <type_traits>
 #include <utility>
 
+#include "../runtime/detail/config.hpp"
 #include "../runtime/detail/light_std.hpp"
 #include "../runtime/task.hpp"
 #include "../runtime/task_group.hpp"
@@ -25,7 +26,7 @@ struct map_reduce_options {
   /// To be read while the pipeline runs; must outlive it.
   stage_counters* counters = nullptr;
 };
-static_assert(std::is_trivially_destructible_v<map_reduce_options>);
+static_assert(detail::trivially_destructible<map_reduce_options>);
 
 namespace detail {
 

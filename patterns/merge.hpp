@@ -5,6 +5,7 @@
 #include <type_traits>
 #include <utility>
 
+#include "../runtime/detail/config.hpp"
 #include "../runtime/task.hpp"
 #include "detail/flow.hpp"
 #include "detail/stage_function.hpp"
@@ -19,7 +20,7 @@ struct merge_options {
   /// must outlive it.
   stage_counters* counters = nullptr;
 };
-static_assert(std::is_trivially_destructible_v<merge_options>);
+static_assert(detail::trivially_destructible<merge_options>);
 
 namespace detail {
 

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <iterator>
+#include <memory>
 #include <stdexcept>
 #include <type_traits>
 
@@ -31,6 +32,8 @@ std::string braced(const std::string& labels) { return labels.empty() ? labels :
 
 }  // namespace
 
+metric_histogram::metric_histogram() : metric_histogram(default_buckets) {}
+
 metric_histogram::metric_histogram(std::span<const double> buckets)
     : bounds_(buckets.begin(), buckets.end()), counts_(buckets.size() + 1) {
   const bool rising = std::adjacent_find(bounds_.begin(), bounds_.end(), std::greater_equal<>()) == bounds_.end();
@@ -42,6 +45,9 @@ void metric_histogram::observe(double value) noexcept {
   counts_[static_cast<std::size_t>(bucket)].fetch_add(1, std::memory_order_relaxed);
   sum_.fetch_add(value, std::memory_order_relaxed);
 }
+
+std::span<const double> metric_histogram::buckets() const noexcept { return bounds_; }
+std::uint64_t metric_histogram::count() const noexcept { return up_to(bounds_.size()); }
 
 std::uint64_t metric_histogram::up_to(std::size_t bucket) const noexcept {
   std::uint64_t all = 0;
@@ -77,7 +83,7 @@ metrics::sample& metrics::find(std::string_view name, std::string_view help, con
   std::string text = written(with);
   auto of_name = std::find_if(families_.begin(), families_.end(), [&](const auto& f) { return f->name == name; });
   if (of_name == families_.end()) {
-    families_.push_back(std::make_unique<family>(family{std::string(name), std::string(help), type, {}}));
+    families_.emplace_back(new family{std::string(name), std::string(help), type, {}});
     of_name = families_.end() - 1;
   }
   family& found = **of_name;
@@ -104,6 +110,10 @@ metric_gauge& metrics::gauge(std::string_view name, std::string_view help, label
   sample& found = find(name, help, "gauge", with);
   if (!found.gauge) found.gauge = std::make_unique<metric_gauge>();
   return *found.gauge;
+}
+
+metric_histogram& metrics::histogram(std::string_view name, std::string_view help, labels with) {
+  return histogram(name, help, with, metric_histogram::default_buckets);
 }
 
 metric_histogram& metrics::histogram(std::string_view name, std::string_view help, labels with,

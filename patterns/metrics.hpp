@@ -6,7 +6,6 @@
 #include <cstdint>
 #include <functional>
 #include <initializer_list>
-#include <memory>
 #include <mutex>
 #include <span>
 #include <string>
@@ -14,6 +13,7 @@
 #include <vector>
 
 #include "../runtime/clock.hpp"
+#include "../runtime/detail/owned.hpp"
 #include "../runtime/prometheus.hpp"
 
 namespace weir {
@@ -45,17 +45,19 @@ class metric_histogram {
   /// Upper bounds, rising. Those of Prometheus' own client libraries, for seconds.
   static constexpr std::array<double, 11> default_buckets = {.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10};
 
+  /// With the default ones.
+  metric_histogram();
   /// Throws std::invalid_argument unless the bounds rise.
-  explicit metric_histogram(std::span<const double> buckets = default_buckets);
+  explicit metric_histogram(std::span<const double> buckets);
 
   void observe(double value) noexcept;
   /// In seconds.
-  void observe(duration length) noexcept { observe(std::chrono::duration<double>(length).count()); }
+  void observe(duration length) noexcept { observe(static_cast<double>(length.count()) / 1e9); }
 
-  [[nodiscard]] std::span<const double> buckets() const noexcept { return bounds_; }
+  [[nodiscard]] std::span<const double> buckets() const noexcept;
   /// How many were not above the bound of this bucket; of the one behind the last, all.
   [[nodiscard]] std::uint64_t up_to(std::size_t bucket) const noexcept;
-  [[nodiscard]] std::uint64_t count() const noexcept { return up_to(bounds_.size()); }
+  [[nodiscard]] std::uint64_t count() const noexcept;
   [[nodiscard]] double sum() const noexcept { return sum_.load(std::memory_order_relaxed); }
   [[nodiscard]] double mean() const noexcept;
 
@@ -87,8 +89,9 @@ class metrics {
   /// Throw std::invalid_argument for a name that is no metric's name, or stands for something else already.
   metric_counter& counter(std::string_view name, std::string_view help, labels with = {});
   metric_gauge& gauge(std::string_view name, std::string_view help, labels with = {});
-  metric_histogram& histogram(std::string_view name, std::string_view help, labels with = {},
-                              std::span<const double> buckets = metric_histogram::default_buckets);
+  metric_histogram& histogram(std::string_view name, std::string_view help, labels with = {});
+  metric_histogram& histogram(std::string_view name, std::string_view help, labels with,
+                              std::span<const double> buckets);
   /// A gauge that is asked for when text() is: on that thread, under a lock; it must not use this object.
   void gauge(std::string_view name, std::string_view help, std::function<double()> value, labels with = {});
 
@@ -101,7 +104,7 @@ class metrics {
   sample& find(std::string_view name, std::string_view help, const char* type, labels with);
 
   mutable std::mutex lock_;
-  std::vector<std::unique_ptr<family>> families_;
+  std::vector<detail::owned<family>> families_;
 };
 
 }  // namespace weir

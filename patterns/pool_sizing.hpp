@@ -21,7 +21,7 @@ inline std::size_t whole_number(double number) {
   return static_cast<double>(whole) < up ? whole + 1 : whole;
 }
 
-inline double in_seconds(duration length) { return std::chrono::duration<double>(length).count(); }
+inline double in_seconds(duration length) { return static_cast<double>(length.count()) / 1e9; }
 
 }  // namespace weir::detail
 

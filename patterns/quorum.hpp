@@ -62,7 +62,9 @@ class quorum_count {
     so_far_.failures.reserve(count - needed + 1);
   }
 
-  task<> vote(std::size_t index, task<T> op) {
+  /// Named here, so that what is done with votes waits for somebody who wants a quorum.
+  using vote_task = task<>;
+  vote_task vote(std::size_t index, task<T> op) {
     auto ended = co_await as_result(with_cancellation(decided_.token(), std::move(op)));
     note(index, ended);
   }
@@ -112,7 +114,7 @@ class quorum_count {
 template <class T>
 task<quorum_result<T>> quorum_of(std::size_t needed, std::vector<task<T>> tasks) {
   quorum_count<T> count(needed, tasks.size());
-  std::vector<task<>> votes;
+  std::vector<typename quorum_count<T>::vote_task> votes;
   votes.reserve(tasks.size());
   for (std::size_t i = 0; i < tasks.size(); ++i) votes.push_back(count.vote(i, std::move(tasks[i])));
   co_await when_all(std::move(votes));

@@ -12,6 +12,7 @@
 #include "../runtime/as_result.hpp"
 #include "../runtime/clock.hpp"
 #include "../runtime/detail/config.hpp"
+#include "../runtime/detail/later.hpp"
 #include "../runtime/task.hpp"
 #include "../runtime/with_timeout.hpp"
 #include "detail/closing_tasks.hpp"
@@ -119,7 +120,7 @@ class resource_pool {
   /// (std::errc::operation_canceled) when the pool is closed. Cancelled: closes what it has opened.
   [[nodiscard]] task<> open() {
     start();
-    co_await detail::pool_core::open_all(core_);
+    co_await detail::pool_core::open_all(detail::later<T>(core_));
   }
 
   /// Completes with a resource. Fails with what opening it has failed with, or, also while it waits, with
@@ -129,7 +130,7 @@ class resource_pool {
   /// it. So a deadline is with_timeout(1s, pool.acquire()). Two frames, recycled, and a block for a new resource; O(1).
   [[nodiscard]] task<lease> acquire(std::source_location where = std::source_location::current()) {
     start();
-    auto got = co_await detail::pool_core::acquire(core_, where);  // the pool may be gone after this
+    auto got = co_await detail::pool_core::acquire(detail::later<T>(core_), where);  // the pool may be gone after this
     co_return lease(std::move(got));
   }
 
@@ -149,10 +150,10 @@ class resource_pool {
   task<std::size_t> shutdown(shutdown_mode mode = shutdown_mode::drain, duration limit = duration::max()) {
     core_->close();
     if (mode == shutdown_mode::drain) {
-      auto ended = co_await as_result(with_timeout(limit, core_->all_back()));
+      auto ended = co_await as_result(with_timeout(limit, detail::later<T>(*core_).all_back()));
       static_cast<void>(ended);  // what is out then is the answer
     }
-    co_await tasks_.shutdown(shutdown_mode::cancel, duration::zero());
+    co_await detail::later<T>(tasks_).shutdown(shutdown_mode::cancel, duration::zero());
     co_return core_->in_use();
   }
 
@@ -171,9 +172,9 @@ class resource_pool {
         : pool_core(options), open_(std::forward<O>(open)), check_(std::forward<C>(check)) {}
 
    private:
-    task<std::unique_ptr<detail::pooled>> open() override {
+    task<detail::owned<detail::pooled>> open() override {
       auto made = co_await std::invoke(open_);
-      co_return std::make_unique<detail::pooled_value<T>>(std::move(made));
+      co_return detail::owned<detail::pooled>(new detail::pooled_value<T>(std::move(made)));
     }
     [[nodiscard]] bool has_check() const noexcept override { return !std::is_same_v<Check, no_check>; }
     task<bool> check(detail::pooled& resource) override {

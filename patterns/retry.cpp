@@ -65,17 +65,17 @@ duration retry_course::next_pause() noexcept {
   return delay;
 }
 
-std::optional<duration> retry_course::failed(const std::exception_ptr& error, bool retryable) noexcept {
+bool retry_course::failed(const std::exception_ptr& error, bool retryable, duration& pause) noexcept {
   ++attempts_;
   if (!retryable) return give_up(&retry_tallies::permanent);
   if (attempts_ >= options_.attempts) return give_up(&retry_tallies::exhausted);
   const duration hint = hint_of(error);
   if (hint > options_.max_delay) return give_up(&retry_tallies::too_late);
-  const duration pause = hint + std::min(next_pause(), options_.max_delay - hint);
+  pause = hint + std::min(next_pause(), options_.max_delay - hint);
   if (pause >= remaining()) return give_up(&retry_tallies::too_late);
   if (options_.budget && !options_.budget->try_withdraw()) return give_up(&retry_tallies::no_budget);
   count(&retry_tallies::retries);
-  return pause;
+  return true;
 }
 
 }  // namespace weir::detail

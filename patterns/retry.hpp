@@ -4,13 +4,13 @@
 #include <cstdint>
 #include <exception>
 #include <functional>
-#include <optional>
 #include <system_error>
 #include <type_traits>
 #include <utility>
 
 #include "../runtime/as_result.hpp"
 #include "../runtime/clock.hpp"
+#include "../runtime/detail/config.hpp"
 #include "../runtime/sleep.hpp"
 #include "../runtime/task.hpp"
 #include "detail/protected_call.hpp"
@@ -42,7 +42,7 @@ struct retry_options {
   /// Shared with other callers; must outlive the call.
   retry_budget* budget = nullptr;
 };
-static_assert(std::is_trivially_destructible_v<retry_options>);
+static_assert(detail::trivially_destructible<retry_options>);
 
 /// What a retry_policy has done so far.
 struct retry_stats {
@@ -67,16 +67,16 @@ class retry_course {
   retry_course(const retry_options& options, retry_tallies* tallies) noexcept;
 
   void succeeded() noexcept { count(&retry_tallies::succeeded); }
-  /// After an attempt that failed: how long to pause before the next one; empty when there is to be none.
-  std::optional<duration> failed(const std::exception_ptr& error, bool retryable) noexcept;
+  /// After an attempt that failed: whether there is to be a next one, and how long to pause before it.
+  bool failed(const std::exception_ptr& error, bool retryable, duration& pause) noexcept;
 
  private:
   void count(tally retry_tallies::* which) noexcept {
     if (tallies_) (tallies_->*which).add();
   }
-  std::nullopt_t give_up(tally retry_tallies::* why) noexcept {
+  bool give_up(tally retry_tallies::* why) noexcept {
     count(why);
-    return std::nullopt;
+    return false;
   }
   [[nodiscard]] duration next_pause() noexcept;
 
@@ -118,9 +118,9 @@ task<call_value_t<F>> call_with_retries(retry_options options, retry_tallies* ta
       co_return std::move(outcome).value();
     }
     const std::exception_ptr error = outcome.exception();
-    const std::optional<duration> pause = course.failed(error, matches(is_retryable, outcome, error));
-    if (!pause) std::rethrow_exception(error);
-    co_await sleep_for(*pause);
+    duration pause{};
+    if (!course.failed(error, matches(is_retryable, outcome, error), pause)) std::rethrow_exception(error);
+    co_await sleep_for(pause);
   }
 }
 

@@ -31,7 +31,7 @@ struct scatter_options {
   /// The first failure stops the others and is thrown, and so is the end of the time.
   bool fail_fast = false;
 };
-static_assert(std::is_trivially_destructible_v<scatter_options>);
+static_assert(detail::trivially_destructible<scatter_options>);
 
 namespace detail {
 
@@ -86,7 +86,9 @@ class scatter_run {
 
   [[nodiscard]] std::size_t size() const noexcept { return slots_.size(); }
 
-  task<> work() {
+  /// Named here, so that what is done with workers waits for somebody who scatters.
+  using worker_task = task<>;
+  worker_task work() {
     for (;;) {
       std::optional<held> next = take();
       if (!next) co_return;
@@ -145,7 +147,7 @@ template <class R, class F>
 task<std::vector<result<typename scatter_run<R, F>::value_type>>> scatter(R items, F function,
                                                                           scatter_options options) {
   scatter_run<R, F> run(items, function, options.fail_fast);
-  std::vector<task<>> workers;
+  std::vector<typename scatter_run<R, F>::worker_task> workers;
   const std::size_t count = std::min(options.concurrency, run.size());
   workers.reserve(count);
   for (std::size_t i = 0; i < count; ++i) workers.push_back(run.work());

@@ -6,6 +6,7 @@
 
 #include "../runtime/clock.hpp"
 #include "../runtime/detail/light_std.hpp"
+#include "../runtime/detail/slot.hpp"
 
 namespace weir {
 
@@ -63,7 +64,7 @@ class schedule {
   static schedule every(duration period, duration first);
   /// By the calendar. Throws as cron_expression does.
   static schedule cron(std::string_view line) { return schedule(cron_expression(line)); }
-  explicit schedule(const cron_expression& moments) noexcept : kind_(kind::calendar), calendar_(moments) {}
+  explicit schedule(const cron_expression& moments) noexcept : kind_(kind::calendar) { calendar_.emplace(moments); }
   /// Once, so long after it was added.
   static schedule after(duration delay) noexcept { return {kind::once, {}, delay}; }
   /// Once, at that moment of the calendar; if it has passed, that counts as missed.
@@ -86,7 +87,7 @@ class schedule {
   kind kind_;
   duration period_{};
   duration first_{};  // the delay, or the moment
-  std::optional<cron_expression> calendar_;
+  detail::slot<cron_expression> calendar_;
 };
 
 }  // namespace weir

@@ -39,10 +39,19 @@ const char* to_string(service_state state) noexcept {
   return "?";
 }
 
+service_component::service_component(std::string name, std::function<task<>(service_component&)> life,
+                                     const component_options& options, event& changed)
+    : name_(std::move(name)), life_(std::move(life)), options_(options), changed_(changed) {}
+
 void service_component::set_ready(bool ready) noexcept {
   ready_.store(ready, std::memory_order_release);
   changed_.set();
 }
+
+service::service(const service_options& options) : options_(options) {}
+service::~service() = default;
+
+void service::observe(std::function<void(std::string_view)> observer) { observer_ = std::move(observer); }
 
 void service::add_component(std::string name, std::function<task<>(component&)> life,
                             const component_options& options) {
@@ -131,7 +140,7 @@ void service::note_failure(const component& of, std::exception_ptr failure) {
 
 /// False: one of them could not be started, or there is no need any more.
 task<bool> service::start_all(task_group& group, event& told) {
-  for (const std::unique_ptr<component>& c : components_) {
+  for (const detail::owned<component>& c : components_) {
     const time_point limit = detail::add_saturated(now(), c->options_.start_limit);
     started_.fetch_add(1, std::memory_order_release);
     group.spawn(live(*c));

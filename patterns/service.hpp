@@ -5,7 +5,6 @@
 #include <cstdint>
 #include <exception>
 #include <functional>
-#include <memory>
 #include <mutex>
 #include <string>
 #include <string_view>
@@ -16,6 +15,7 @@
 #include "../runtime/cancellation.hpp"
 #include "../runtime/clock.hpp"
 #include "../runtime/detail/config.hpp"
+#include "../runtime/detail/owned.hpp"
 #include "../runtime/task.hpp"
 #include "../runtime/task_group.hpp"
 #include "../sync/event.hpp"
@@ -33,7 +33,7 @@ struct service_options {
   /// For a component to end once it was cancelled; then it is named as still running. (It is waited for all the same.)
   duration cancel_limit = std::chrono::seconds(5);
 };
-static_assert(std::is_trivially_destructible_v<service_options>);
+static_assert(detail::trivially_destructible<service_options>);
 
 struct component_options {
   /// For a component to be ready; the service fails after that.
@@ -41,7 +41,7 @@ struct component_options {
   /// For a component to end once it was told to.
   duration drain_limit = std::chrono::seconds(30);
 };
-static_assert(std::is_trivially_destructible_v<component_options>);
+static_assert(detail::trivially_destructible<component_options>);
 
 enum class service_state : std::uint8_t { idle, starting, running, draining, stopped };
 
@@ -84,8 +84,7 @@ class service_component {
  private:
   friend class service;
   service_component(std::string name, std::function<task<>(service_component&)> life, const component_options& options,
-                    event& changed)
-      : name_(std::move(name)), life_(std::move(life)), options_(options), changed_(changed) {}
+                    event& changed);
   void set_ready(bool ready) noexcept;
 
   const std::string name_;
@@ -125,10 +124,10 @@ class service_component {
 /// Source of the order: Kubernetes, "Termination of Pods"; of the rest, "The Twelve-Factor App", IX (disposability).
 class service {
  public:
-  explicit service(const service_options& options = {}) : options_(options) {}
+  explicit service(const service_options& options = {});
   service(const service&) = delete;
   service& operator=(const service&) = delete;
-  ~service() = default;
+  ~service();
 
   /// Before run(). Throws std::logic_error after that.
   template <class F>
@@ -152,7 +151,7 @@ class service {
 
   /// Called with a line for whoever runs the server, at each step: "http: ready", "draining", "http: cancelled, after
   /// 30 s". In the service's task; must not throw. Set it before run().
-  void observe(std::function<void(std::string_view)> observer) { observer_ = std::move(observer); }
+  void observe(std::function<void(std::string_view)> observer);
 
   /// Starts the components, and completes with how it went when all have ended: by themselves, after stop(), after
   /// `stopping` was cancelled, or because one has failed. Once only: std::logic_error.
@@ -192,8 +191,8 @@ class service {
   event stop_;
   event changed_{reset_mode::automatic};  // a component is ready, or has ended
   std::atomic<service_state> state_{service_state::idle};
-  std::vector<std::unique_ptr<component>> components_;  // fixed once it runs
-  std::atomic<std::size_t> started_{0};                 // of them, the first ones
+  std::vector<detail::owned<component>> components_;  // fixed once it runs
+  std::atomic<std::size_t> started_{0};               // of them, the first ones
   std::string failed_;
   std::exception_ptr failure_;
 };

@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "../runtime/detail/config.hpp"
 #include "../runtime/task.hpp"
 #include "detail/branches.hpp"
 #include "detail/stage_function.hpp"
@@ -23,7 +24,7 @@ struct split_options {
   /// Of what goes into the partitions; to be read while the pipeline runs; must outlive it.
   stage_counters* counters = nullptr;
 };
-static_assert(std::is_trivially_destructible_v<split_options>);
+static_assert(detail::trivially_destructible<split_options>);
 
 namespace detail {
 

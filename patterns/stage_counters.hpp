@@ -5,6 +5,8 @@
 #include <string>
 #include <utility>
 
+#include "../runtime/detail/take.hpp"
+
 namespace weir {
 
 namespace detail {
@@ -25,7 +27,11 @@ class stage_counters {
   stage_counters(const stage_counters&) = delete;
   stage_counters& operator=(const stage_counters&) = delete;
   ~stage_counters() {
-    for (part* p = first_.load(std::memory_order_acquire); p;) delete std::exchange(p, p->next);
+    for (part* p = first_.load(std::memory_order_acquire); p;) {
+      part* const done = p;
+      p = p->next;
+      delete done;
+    }
   }
 
   [[nodiscard]] const std::string& name() const noexcept { return name_; }
@@ -101,7 +107,7 @@ namespace detail {
 class stage_tally {
  public:
   explicit stage_tally(stage_counters* counters) : part_(counters ? &counters->claim() : nullptr) {}
-  stage_tally(stage_tally&& other) noexcept : part_(std::exchange(other.part_, nullptr)) {}
+  stage_tally(stage_tally&& other) noexcept : part_(detail::take(other.part_)) {}
   stage_tally& operator=(stage_tally&&) = delete;
   ~stage_tally() {
     if (part_) part_->taken.store(false, std::memory_order_release);

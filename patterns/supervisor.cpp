@@ -243,6 +243,10 @@ supervisor::supervisor(const supervisor_options& options) : options_(options) {
 
 supervisor::~supervisor() = default;
 
+void supervisor::observe(std::function<void(std::string_view, const std::exception_ptr&)> observer) {
+  observer_ = std::move(observer);
+}
+
 void supervisor::add(std::string name, std::function<task<>()> start, const child_options& options) {
   auto made = std::make_shared<child>(std::move(name), std::move(start), options);
   {

@@ -10,7 +10,6 @@
 #include <stdexcept>
 #include <string>
 #include <string_view>
-#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -49,7 +48,7 @@ struct supervisor_options {
   /// in other processes, do not all come back to it at once.
   double jitter = 0;
 };
-static_assert(std::is_trivially_destructible_v<supervisor_options>);
+static_assert(detail::trivially_destructible<supervisor_options>);
 
 struct child_options {
   child_restart restart = child_restart::permanent;
@@ -57,7 +56,7 @@ struct child_options {
   /// than this. It is waited for in any case.
   duration stop_limit = std::chrono::seconds(5);
 };
-static_assert(std::is_trivially_destructible_v<child_options>);
+static_assert(detail::trivially_destructible<child_options>);
 
 enum class child_state : std::uint8_t { waiting, running, stopping, ended };
 
@@ -114,9 +113,7 @@ class supervisor {
 
   /// Called when a child has ended, in the supervisor's task: with its name and its failure, which is null when it
   /// returned; must not throw. Set it before run().
-  void observe(std::function<void(std::string_view, const std::exception_ptr&)> observer) {
-    observer_ = std::move(observer);
-  }
+  void observe(std::function<void(std::string_view, const std::exception_ptr&)> observer);
 
   /// Runs the children, and completes when all have ended for good, or stop() was called and all have ended. Throws
   /// restart_limit_exceeded after the others were stopped, and std::logic_error when it is running already.

@@ -27,7 +27,7 @@ struct topics_options {
   /// What becomes of an item for a subscriber who has no room, unless he asks for something else.
   slow_subscriber policy = slow_subscriber::skip;
 };
-static_assert(std::is_trivially_destructible_v<topics_options>);
+static_assert(detail::trivially_destructible<topics_options>);
 
 /// What was done on all topics so far, those that have vanished included.
 struct topics_counters {

@@ -12,6 +12,7 @@
 #include "../runtime/clock.hpp"
 #include "../runtime/detail/light_std.hpp"
 #include "../runtime/detail/operation.hpp"
+#include "../runtime/detail/take.hpp"
 #include "detail/job_function.hpp"
 #include "detail/pool_engine.hpp"
 #include "detail/pool_jobs.hpp"
@@ -37,7 +38,7 @@ class [[nodiscard]] submit_operation final : public operation_base {
   submit_operation(worker_pool_core& pool, pool_record<R, Args...>& job, duration patience) noexcept
       : pool_(&pool), job_(&job), patience_(patience) {}
   submit_operation(submit_operation&& other) noexcept
-      : operation_base(), pool_(other.pool_), job_(std::exchange(other.job_, nullptr)), patience_(other.patience_) {}
+      : operation_base(), pool_(other.pool_), job_(detail::take(other.job_)), patience_(other.patience_) {}
   ~submit_operation() {
     if (job_ && (!pushed_ || job_->ended.let_go())) delete job_;
   }
@@ -63,7 +64,7 @@ class [[nodiscard]] submit_operation final : public operation_base {
     return refusal_ != job_refusal::full;
   }
   job_ticket<R> conclude() noexcept {
-    if (refusal_ == job_refusal::none) return job_ticket<R>(*std::exchange(job_, nullptr));
+    if (refusal_ == job_refusal::none) return job_ticket<R>(*detail::take(job_));
     return job_ticket<R>(refusal_);
   }
 

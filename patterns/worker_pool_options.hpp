@@ -2,9 +2,9 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <type_traits>
 
 #include "../runtime/clock.hpp"
+#include "../runtime/detail/config.hpp"
 #include "../runtime/detail/light_std.hpp"
 #include "../sync/limiter.hpp"
 
@@ -56,7 +56,7 @@ struct worker_pool_options {
   /// With worker_state: when a worker could not open its own, and others work on, it is replaced after so long.
   duration reopen_after = std::chrono::seconds(1);
 };
-static_assert(std::is_trivially_destructible_v<worker_pool_options>);
+static_assert(detail::trivially_destructible<worker_pool_options>);
 
 /// What submit_with() and try_submit_with() say of one job.
 struct submit_options {
@@ -68,6 +68,6 @@ struct submit_options {
   /// How long submit_with() waits for a place in the queue, at most until the deadline.
   duration patience = duration::max();
 };
-static_assert(std::is_trivially_destructible_v<submit_options>);
+static_assert(detail::trivially_destructible<submit_options>);
 
 }  // namespace weir

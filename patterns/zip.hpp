@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "../runtime/async_generator.hpp"
+#include "../runtime/detail/config.hpp"
 #include "detail/flow.hpp"
 #include "stage_counters.hpp"
 
@@ -14,7 +15,7 @@ struct zip_options {
   /// pipeline runs; must outlive it.
   stage_counters* counters = nullptr;
 };
-static_assert(std::is_trivially_destructible_v<zip_options>);
+static_assert(detail::trivially_destructible<zip_options>);
 
 namespace detail {
 

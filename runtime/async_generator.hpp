@@ -10,6 +10,7 @@
 
 #include "detail/operation.hpp"
 #include "detail/promise_base.hpp"
+#include "detail/take.hpp"
 #include "task.hpp"
 
 namespace weir {
@@ -145,7 +146,7 @@ class [[nodiscard]] next_operation final : public operation_base {
   [[nodiscard]] generator_promise<T>& promise() const noexcept {
     return std::coroutine_handle<generator_promise<T>>::from_address(body_.address()).promise();
   }
-  void end() noexcept { std::exchange(body_, {}).destroy(); }
+  void end() noexcept { detail::take(body_).destroy(); }
 
   std::coroutine_handle<>& body_;
 };
@@ -209,11 +210,11 @@ class [[nodiscard]] async_generator {
 
   std::coroutine_handle<> release() noexcept {
     assert_at_rest();
-    return std::exchange(body_, {});
+    return detail::take(body_);
   }
   void destroy() noexcept {
     assert_at_rest();
-    if (body_) std::exchange(body_, {}).destroy();
+    if (body_) detail::take(body_).destroy();
   }
   void assert_at_rest() const noexcept {
     WEIR_DETAIL_ASSERT(!body_ || !std::coroutine_handle<promise_type>::from_address(body_.address()).promise().awaiter,

@@ -1,5 +1,8 @@
 #pragma once
 
+#include <cstdint>
+#include <type_traits>
+
 #include "detail/light_std.hpp"
 
 namespace weir {
@@ -32,18 +35,29 @@ inline constexpr time_point no_deadline = time_point::max();
 
 /// `start + length` without overflow, for any length that a user can write.
 constexpr time_point add_saturated(time_point start, duration length) noexcept {
-  if (length <= duration::zero()) return start;
-  if (length > no_deadline - start) return no_deadline;
-  return start + length;
+  const auto begins = start.time_since_epoch().count();
+  if (length.count() <= 0) return start;
+  if (length.count() > duration::max().count() - begins) return no_deadline;
+  return time_point(duration(begins + length.count()));
 }
 
 /// Any std::chrono duration as nanoseconds, clamped instead of overflowing and rounded up: never early.
 template <class Rep, class Period>
 constexpr duration to_duration(std::chrono::duration<Rep, Period> length) noexcept {
-  using wide = std::chrono::duration<long double>;
-  if (wide(length) >= wide(duration::max())) return duration::max();
-  if (wide(length) <= wide(duration::zero())) return duration::zero();
-  return std::chrono::ceil<duration>(length);
+  constexpr duration::rep most = duration::max().count();
+  constexpr duration::rep second = 1'000'000'000;
+  if constexpr (std::is_integral_v<Rep> && second % Period::den == 0 && Period::num <= most / second) {
+    // A whole number of them, which needs none of the arithmetic of std::chrono.
+    constexpr duration::rep each = Period::num * (second / Period::den);
+    if (length.count() <= 0) return duration::zero();
+    if (static_cast<std::uintmax_t>(length.count()) > static_cast<std::uintmax_t>(most / each)) return duration::max();
+    return duration(static_cast<duration::rep>(length.count()) * each);
+  } else {
+    const long double seconds = static_cast<long double>(length.count()) * Period::num / Period::den;
+    if (seconds >= static_cast<long double>(most) / second) return duration::max();
+    if (seconds <= 0) return duration::zero();
+    return std::chrono::ceil<duration>(length);
+  }
 }
 
 }  // namespace detail

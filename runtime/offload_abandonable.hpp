@@ -10,6 +10,7 @@
 #include "cancellation.hpp"
 #include "detail/offload_job.hpp"
 #include "detail/operation.hpp"
+#include "detail/take.hpp"
 #include "offload.hpp"
 
 namespace weir {
@@ -110,7 +111,7 @@ class [[nodiscard]] abandonable_operation final : public operation_base, public 
   explicit abandonable_operation(std::in_place_t, G&& function)
       : call_(new abandonable_call<F>(std::in_place, std::forward<G>(function))) {}
   abandonable_operation(abandonable_operation&& other) noexcept
-      : operation_base(), abandonable_core(other), call_(std::exchange(other.call_, nullptr)) {}
+      : operation_base(), abandonable_core(other), call_(detail::take(other.call_)) {}
   ~abandonable_operation() {
     if (call_) call_->drop_reference();
   }

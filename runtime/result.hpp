@@ -1,11 +1,11 @@
 #pragma once
 
 #include <exception>
-#include <optional>
 #include <string>
 #include <system_error>
 #include <utility>
 
+#include "detail/slot.hpp"
 #include "errors.hpp"
 
 namespace weir {
@@ -44,7 +44,7 @@ class failure {
 
 template <class T>
 struct result_storage {
-  std::optional<T> value;
+  slot<T> value;
 };
 template <class T>
 struct result_storage<T&> {

@@ -45,10 +45,10 @@ void main_latch::wait() noexcept {
 }  // namespace detail
 
 runtime::runtime(runtime_options options)
-    : core_(std::make_unique<detail::runtime_core>(options, detail::simulation_options{}, false)) {}
+    : core_(new detail::runtime_core(options, detail::simulation_options{}, false)) {}
 
 runtime::runtime(runtime_options options, caller_is_worker, detail::simulation_options simulation)
-    : core_(std::make_unique<detail::runtime_core>(options, simulation, true)) {}
+    : core_(new detail::runtime_core(options, simulation, true)) {}
 
 // A forked child has neither its parent's threads to join nor its rings to close: it leaves all as it is.
 runtime::~runtime() {

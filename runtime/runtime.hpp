@@ -4,13 +4,13 @@
 #include <cstddef>
 #include <cstdint>
 #include <exception>
-#include <memory>
 #include <string>
-#include <type_traits>
 #include <utility>
 
 #include "counters.hpp"
+#include "detail/config.hpp"
 #include "detail/embedded_strand.hpp"
+#include "detail/owned.hpp"
 #include "detail/reactor.hpp"
 #include "spawn.hpp"
 #include "stall.hpp"
@@ -82,7 +82,7 @@ struct runtime_options {
   /// writing to a pipe whose reader has gone would end the process.
   bool keep_sigpipe = false;
 };
-static_assert(std::is_trivially_destructible_v<runtime_options>);
+static_assert(detail::trivially_destructible<runtime_options>);
 
 /// How long runtime::shutdown() waits for what.
 struct shutdown_options {
@@ -91,7 +91,7 @@ struct shutdown_options {
   /// For tasks to end once they have been cancelled.
   duration cancel = std::chrono::seconds(5);
 };
-static_assert(std::is_trivially_destructible_v<shutdown_options>);
+static_assert(detail::trivially_destructible<shutdown_options>);
 
 /// How a runtime::shutdown() went.
 struct shutdown_report {
@@ -245,7 +245,7 @@ class runtime {
   detail::group_core& root() noexcept;
   void start_and_wait(detail::strand& main, detail::promise_base& root, detail::main_latch& latch);
 
-  std::unique_ptr<detail::runtime_core> core_;
+  detail::owned<detail::runtime_core> core_;
 };
 
 /// Makes a runtime whose first worker is the calling thread, and shows its inside. For run() and simulation.

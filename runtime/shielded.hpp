@@ -5,6 +5,7 @@
 
 #include "detail/operation.hpp"
 #include "detail/stop_state.hpp"
+#include "detail/take.hpp"
 
 namespace weir {
 namespace detail {
@@ -49,7 +50,7 @@ class [[nodiscard]] shielded_operation final : public operation_base, public bou
   void request_stop(cancellation_cause) noexcept override {}  // the next leaf will see it
   void visit(wait_visitor& visitor) const override { visitor.shielded(*frame); }
   void leave() noexcept {
-    if (std::exchange(entered_, false)) outer_stop_->disarm(*this);
+    if (detail::take(entered_)) outer_stop_->disarm(*this);
     set_current_environment(frame->env);
   }
 

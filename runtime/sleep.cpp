@@ -14,6 +14,11 @@ bool sleep_operation::ready(const await_context& context) noexcept {
   return past_ && may_complete_now(context);
 }
 
+bool sleep_operation::try_commit() noexcept {
+  const time_point now = clock::now();
+  return fix_due(now) <= now;
+}
+
 time_point sleep_operation::fix_due(time_point now) noexcept {
   if (relative_) {
     time_ = add_saturated(now, time_).time_since_epoch();

@@ -31,10 +31,7 @@ class [[nodiscard]] sleep_operation final : public operation_base, public leaf, 
   [[nodiscard]] const char* name() const noexcept override { return "sleep"; }
 
   // The selectable protocol.
-  bool try_commit() noexcept {
-    const time_point now = clock::now();
-    return fix_due(now) <= now;
-  }
+  bool try_commit() noexcept;
   bool arm_case(case_link link) noexcept;
   void withdraw_case() noexcept { retire_timer(*this); }
   [[nodiscard]] const void* case_object() const noexcept { return nullptr; }

@@ -12,6 +12,7 @@
 #include "detail/group_core.hpp"
 #include "detail/operation.hpp"
 #include "detail/selection.hpp"
+#include "detail/take.hpp"
 #include "task.hpp"
 
 namespace weir {
@@ -313,9 +314,9 @@ class join_handle {
  public:
   join_handle() = default;
   explicit join_handle(detail::spawned<T>* target) noexcept : target_(target) {}
-  join_handle(join_handle&& other) noexcept : target_(std::exchange(other.target_, nullptr)) {}
+  join_handle(join_handle&& other) noexcept : target_(detail::take(other.target_)) {}
   join_handle& operator=(join_handle&& other) noexcept {
-    std::swap(target_, other.target_);
+    detail::trade(target_, other.target_);
     return *this;
   }
   ~join_handle() {

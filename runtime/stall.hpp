@@ -1,9 +1,9 @@
 #pragma once
 
 #include <source_location>
-#include <type_traits>
 
 #include "clock.hpp"
+#include "detail/config.hpp"
 
 namespace weir {
 
@@ -18,6 +18,6 @@ struct stall {
   unsigned worker = 0;
   const char* runtime_name = "";
 };
-static_assert(std::is_trivially_destructible_v<stall>);
+static_assert(detail::trivially_destructible<stall>);
 
 }  // namespace weir

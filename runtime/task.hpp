@@ -10,6 +10,7 @@
 #include "detail/foreign.hpp"
 #include "detail/operation.hpp"
 #include "detail/promise_base.hpp"
+#include "detail/take.hpp"
 
 namespace weir {
 
@@ -163,11 +164,11 @@ class [[nodiscard("a task runs when it is awaited: co_await it, or spawn it")]] 
   using promise_type = detail::task_promise<T>;
 
   task() = default;
-  task(task&& other) noexcept : operation_base(), handle_(std::exchange(other.handle_, {})) {}
+  task(task&& other) noexcept : operation_base(), handle_(detail::take(other.handle_)) {}
   task& operator=(task&& other) noexcept {
     if (this != &other) {
       destroy();
-      handle_ = std::exchange(other.handle_, {});
+      handle_ = detail::take(other.handle_);
     }
     return *this;
   }
@@ -221,7 +222,7 @@ class [[nodiscard("a task runs when it is awaited: co_await it, or spawn it")]] 
     return std::coroutine_handle<promise_type>::from_address(handle_.address()).promise();
   }
   void destroy() noexcept {
-    if (handle_) std::exchange(handle_, {}).destroy();
+    if (handle_) detail::take(handle_).destroy();
   }
 
   std::coroutine_handle<> handle_;

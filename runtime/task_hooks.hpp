@@ -2,7 +2,8 @@
 
 #include <cstdint>
 #include <source_location>
-#include <type_traits>
+
+#include "detail/config.hpp"
 
 namespace weir {
 
@@ -46,6 +47,6 @@ struct task_hooks {
   /// Its frames are gone.
   void (*ended)(void* context, const task_event& event, task_end how) noexcept = nullptr;
 };
-static_assert(std::is_trivially_destructible_v<task_hooks>);
+static_assert(detail::trivially_destructible<task_hooks>);
 
 }  // namespace weir

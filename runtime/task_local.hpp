@@ -8,6 +8,7 @@
 #include "detail/locals_operation.hpp"
 #include "detail/operation.hpp"
 #include "detail/scheduler.hpp"
+#include "detail/take.hpp"
 
 namespace weir {
 
@@ -35,7 +36,7 @@ class [[nodiscard]] local_operation final : public locals_operation<Op> {
   local_operation(local_value* value, Op&& inner) noexcept(std::is_nothrow_move_constructible_v<Op>)
       : locals_operation<Op>(value, std::move(inner)), value_(value) {}
   local_operation(local_operation&& other) noexcept(std::is_nothrow_move_constructible_v<Op>)
-      : locals_operation<Op>(std::move(other)), value_(std::exchange(other.value_, nullptr)) {}
+      : locals_operation<Op>(std::move(other)), value_(detail::take(other.value_)) {}
   ~local_operation() { local_value::release(value_); }
 
   bool ready(const await_context& context) {

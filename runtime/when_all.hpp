@@ -3,7 +3,6 @@
 #include <array>
 #include <functional>
 #include <optional>
-#include <span>
 #include <tuple>
 #include <utility>
 #include <variant>
@@ -105,7 +104,7 @@ class [[nodiscard]] all_range_operation final : public operation_base, private a
   bool ready(const await_context&) const noexcept { return children_.empty(); }
   std::coroutine_handle<> start(const await_context& context) {
     begin(context);
-    for (auto& child : std::span(children_).subspan(1)) add(child, child.root());
+    for (std::size_t i = 1; i < children_.size(); ++i) add(children_[i], children_[i].root());
     return run(children_.front(), children_.front().root());
   }
   value_type resume() {

@@ -1,7 +1,6 @@
 #pragma once
 
 #include <cstddef>
-#include <span>
 #include <stdexcept>
 #include <tuple>
 #include <type_traits>
@@ -113,7 +112,7 @@ class [[nodiscard]] any_range_operation final : public operation_base, private a
   bool ready(const await_context&) const noexcept { return false; }
   std::coroutine_handle<> start(const await_context& context) {
     begin(context);
-    for (auto& child : std::span(children_).subspan(1)) add(child, child.root());
+    for (std::size_t i = 1; i < children_.size(); ++i) add(children_[i], children_[i].root());
     return run(children_.front(), children_.front().root());
   }
   value_type resume() {

@@ -2,11 +2,11 @@
 
 #include <exception>
 #include <functional>
-#include <optional>
 #include <utility>
 
 #include "detail/light_std.hpp"
 #include "detail/operation.hpp"
+#include "detail/slot.hpp"
 #include "task.hpp"
 #include "with_timeout.hpp"
 
@@ -68,7 +68,7 @@ class cleanup_core : public boundary {
   environment* outer_env_ = nullptr;
   environment shield_;
   second_step second_{*this};
-  std::optional<cleanup_outcome> outcome_;
+  slot<cleanup_outcome> outcome_;
   task<> cleanup_;
   std::exception_ptr cleanup_failure_;
 };

@@ -1,10 +1,9 @@
 #pragma once
 
-#include <optional>
-
 #include "clock.hpp"
 #include "detail/light_std.hpp"
 #include "detail/scope.hpp"
+#include "detail/slot.hpp"
 #include "detail/timer.hpp"
 #include "errors.hpp"
 
@@ -18,7 +17,7 @@ class [[nodiscard]] timeout_operation final : public cancelling_scope<Op>, priva
   using typename cancelling_scope<Op>::value_type;
 
   timeout_operation(duration length, Op&& inner) : cancelling_scope<Op>(std::move(inner)), length_(length) {}
-  timeout_operation(time_point due, Op&& inner) : cancelling_scope<Op>(std::move(inner)), due_(due) {}
+  timeout_operation(time_point due, Op&& inner) : cancelling_scope<Op>(std::move(inner)) { due_.emplace(due); }
   timeout_operation(timeout_operation&&) = default;
   ~timeout_operation() = default;
 
@@ -70,7 +69,7 @@ class [[nodiscard]] timeout_operation final : public cancelling_scope<Op>, priva
   }
 
   duration length_{};
-  std::optional<time_point> due_;
+  slot<time_point> due_;
   bool armed_ = false;
   bool expired_first_ = false;  // the deadline came before a stop from outside; read after the timer was retired
   bool expired_stop_ = false;   // and the inner operation stopped for it

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "../runtime/detail/config.hpp"
+#include "../runtime/detail/take.hpp"
 #include "detail/channel_core.hpp"
 #include "detail/channel_operations.hpp"
 #include "detail/waiting_thread.hpp"
@@ -26,10 +27,10 @@ template <class T>
 class [[nodiscard]] send_permit {
  public:
   send_permit() = default;
-  send_permit(send_permit&& other) noexcept : core_(std::exchange(other.core_, nullptr)) {}
+  send_permit(send_permit&& other) noexcept : core_(detail::take(other.core_)) {}
   send_permit& operator=(send_permit&& other) noexcept {
     send_permit taken(std::move(other));
-    std::swap(core_, taken.core_);
+    detail::trade(core_, taken.core_);
     return *this;
   }
   ~send_permit() {

@@ -7,6 +7,7 @@
 #include "../runtime/clock.hpp"
 #include "../runtime/detail/config.hpp"
 #include "../runtime/detail/light_std.hpp"
+#include "../runtime/detail/take.hpp"
 #include "../runtime/detail/wrapped_operation.hpp"
 #include "detail/domain_lock.hpp"
 #include "semaphore.hpp"
@@ -45,10 +46,10 @@ class [[nodiscard]] concurrency_permit {
  public:
   concurrency_permit() = default;
   concurrency_permit(concurrency_permit&& other) noexcept
-      : owner_(std::exchange(other.owner_, nullptr)), held_(std::move(other.held_)), since_(other.since_) {}
+      : owner_(detail::take(other.owner_)), held_(std::move(other.held_)), since_(other.since_) {}
   concurrency_permit& operator=(concurrency_permit&& other) noexcept {
     release();
-    owner_ = std::exchange(other.owner_, nullptr);
+    owner_ = detail::take(other.owner_);
     held_ = std::move(other.held_);
     since_ = other.since_;
     return *this;

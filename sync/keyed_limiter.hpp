@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "../runtime/detail/config.hpp"
+#include "../runtime/detail/take.hpp"
 #include "../runtime/detail/wrapped_operation.hpp"
 #include "detail/domain_lock.hpp"
 #include "limiter.hpp"
@@ -177,7 +178,7 @@ class keyed_limiter {
     for (std::size_t i = 0; i < most_looks && in.hand; ++i) {
       entry& seen = *in.hand;
       in.hand = seen.after;
-      if (std::exchange(seen.used, false)) continue;
+      if (detail::take(seen.used)) continue;
       if (full ? seen.handles != 0 : !may_go(seen)) continue;
       unlink(in, seen);
       in.entries.erase(*seen.key);
@@ -195,11 +196,11 @@ class keyed_limiter {
 template <class Key, class Limiter, class Hash, class Equal>
 class [[nodiscard]] keyed_limiter<Key, Limiter, Hash, Equal>::handle {
  public:
-  handle(handle&& other) noexcept : in_(other.in_), entry_(std::exchange(other.entry_, nullptr)) {}
+  handle(handle&& other) noexcept : in_(other.in_), entry_(detail::take(other.entry_)) {}
   handle& operator=(handle&& other) noexcept {
     handle taken(std::move(other));
-    std::swap(in_, taken.in_);
-    std::swap(entry_, taken.entry_);
+    detail::trade(in_, taken.in_);
+    detail::trade(entry_, taken.entry_);
     return *this;
   }
   ~handle() {

@@ -27,6 +27,8 @@ class limiter_hierarchy::taken {
   std::vector<part> from_;
 };
 
+task<> limiter_hierarchy::acquire(std::uint64_t n) const { return acquire_from(levels_, n); }
+
 task<> limiter_hierarchy::acquire_from(std::vector<limiter*> levels, std::uint64_t n) {
   taken so_far(n);
   so_far.reserve(levels.size());

@@ -26,7 +26,7 @@ class limiter_hierarchy {
 
   /// Completes when `n` tokens of each have been taken. Fails as limiter::acquire does, of whichever level; then, and
   /// when it is cancelled, nothing is taken.
-  [[nodiscard]] task<> acquire(std::uint64_t n = 1) const { return acquire_from(levels_, n); }
+  [[nodiscard]] task<> acquire(std::uint64_t n = 1) const;
   /// `n` of each at once, or nothing. Throws as limiter::try_acquire does. Never waits.
   [[nodiscard]] bool try_acquire(std::uint64_t n = 1) const;
 

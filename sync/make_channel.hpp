@@ -7,6 +7,7 @@
 #include <optional>
 #include <utility>
 
+#include "../runtime/detail/take.hpp"
 #include "channel.hpp"
 
 namespace weir {
@@ -69,10 +70,10 @@ class channel_end {
   channel_end(const channel_end& other) noexcept : shared_(other.shared_) {
     if (shared_) count(*shared_).fetch_add(1, std::memory_order_relaxed);
   }
-  channel_end(channel_end&& other) noexcept : shared_(std::exchange(other.shared_, nullptr)) {}
+  channel_end(channel_end&& other) noexcept : shared_(detail::take(other.shared_)) {}
   ~channel_end() = default;
 
-  void swap(channel_end& other) noexcept { std::swap(shared_, other.shared_); }
+  void swap(channel_end& other) noexcept { detail::trade(shared_, other.shared_); }
   [[nodiscard]] channel<T>& items() const noexcept {
     WEIR_DETAIL_ASSERT(shared_, "a channel's end is used after it was moved from or reset");
     return shared_->items;
@@ -80,7 +81,7 @@ class channel_end {
   /// `last(channel)` is called when this was the last end of its kind.
   template <class F>
   void drop(F last) noexcept {
-    shared_channel<T>* const shared = std::exchange(shared_, nullptr);
+    shared_channel<T>* const shared = detail::take(shared_);
     if (!shared || count(*shared).fetch_sub(1, std::memory_order_acq_rel) != 1) return;
     last(shared->items);
     if (shared->kinds.fetch_sub(1, std::memory_order_acq_rel) == 1) delete shared;

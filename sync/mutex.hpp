@@ -10,6 +10,7 @@
 #include "../runtime/detail/config.hpp"
 #include "../runtime/detail/counter.hpp"
 #include "../runtime/detail/operation.hpp"
+#include "../runtime/detail/take.hpp"
 #include "detail/short_section.hpp"
 #include "detail/state_lock.hpp"
 #include "detail/waiter.hpp"
@@ -32,7 +33,7 @@ class [[nodiscard]] mutex_guard {
   mutex_guard(mutex_guard&& other) noexcept;
   mutex_guard& operator=(mutex_guard&& other) noexcept {
     mutex_guard taken(std::move(other));
-    std::swap(mutex_, taken.mutex_);
+    detail::trade(mutex_, taken.mutex_);
     return *this;
   }
   ~mutex_guard() {
@@ -223,13 +224,13 @@ inline mutex_guard::mutex_guard(mutex& held, const void* holder) noexcept : mute
   held.holder_.store(holder, std::memory_order_relaxed);
 }
 
-inline mutex_guard::mutex_guard(mutex_guard&& other) noexcept : mutex_(std::exchange(other.mutex_, nullptr)) {
+inline mutex_guard::mutex_guard(mutex_guard&& other) noexcept : mutex_(detail::take(other.mutex_)) {
   if (mutex_) mutex_->holder_.store(nullptr, std::memory_order_relaxed);
 }
 
 inline void mutex_guard::unlock() noexcept {
   WEIR_DETAIL_ASSERT(mutex_, "unlock() of a mutex_guard that holds nothing");
-  std::exchange(mutex_, nullptr)->release();
+  detail::take(mutex_)->release();
 }
 
 namespace detail {

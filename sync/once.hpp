@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "../runtime/detail/config.hpp"
+#include "../runtime/detail/take.hpp"
 #include "../runtime/task.hpp"
 #include "detail/object_wait.hpp"
 #include "detail/state_lock.hpp"
@@ -50,7 +51,7 @@ class [[nodiscard]] once_turn {
   once_turn() = default;
   /// `holder` is the frame or the thread that has it.
   once_turn(once_core& of, const void* holder) noexcept;
-  once_turn(once_turn&& other) noexcept : core_(std::exchange(other.core_, nullptr)) {}
+  once_turn(once_turn&& other) noexcept : core_(detail::take(other.core_)) {}
   once_turn& operator=(once_turn&&) = delete;
   ~once_turn();
 

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "../runtime/detail/config.hpp"
+#include "../runtime/detail/take.hpp"
 #include "detail/domain_lock.hpp"
 #include "detail/object_wait.hpp"
 #include "detail/waiter.hpp"
@@ -181,10 +182,10 @@ class oneshot_sender {
 
  public:
   oneshot_sender() = default;
-  oneshot_sender(oneshot_sender&& other) noexcept : core_(std::exchange(other.core_, nullptr)) {}
+  oneshot_sender(oneshot_sender&& other) noexcept : core_(detail::take(other.core_)) {}
   oneshot_sender& operator=(oneshot_sender&& other) noexcept {
     oneshot_sender taken(std::move(other));
-    std::swap(core_, taken.core_);
+    detail::trade(core_, taken.core_);
     return *this;
   }
   ~oneshot_sender() { reset(); }
@@ -211,7 +212,7 @@ class oneshot_sender {
 
   /// Lets go without sending. Idempotent.
   void reset() noexcept {
-    if (auto* const core = std::exchange(core_, nullptr)) {
+    if (auto* const core = detail::take(core_)) {
       core->drop_sender();
       core->let_go();
     }
@@ -228,7 +229,7 @@ class oneshot_sender {
   template <class U>
   bool send_and_let_go(U&& value) {
     const bool sent = core().send(std::forward<U>(value));
-    std::exchange(core_, nullptr)->let_go();
+    detail::take(core_)->let_go();
     return sent;
   }
 
@@ -240,10 +241,10 @@ template <class T>
 class oneshot_receiver {
  public:
   oneshot_receiver() = default;
-  oneshot_receiver(oneshot_receiver&& other) noexcept : core_(std::exchange(other.core_, nullptr)) {}
+  oneshot_receiver(oneshot_receiver&& other) noexcept : core_(detail::take(other.core_)) {}
   oneshot_receiver& operator=(oneshot_receiver&& other) noexcept {
     oneshot_receiver taken(std::move(other));
-    std::swap(core_, taken.core_);
+    detail::trade(core_, taken.core_);
     return *this;
   }
   ~oneshot_receiver() { reset(); }
@@ -278,7 +279,7 @@ class oneshot_receiver {
 
   /// Wants no value any more. Idempotent.
   void reset() noexcept {
-    if (auto* const core = std::exchange(core_, nullptr)) {
+    if (auto* const core = detail::take(core_)) {
       core->drop_receiver();
       core->let_go();
     }

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "../runtime/detail/config.hpp"
+#include "../runtime/detail/take.hpp"
 #include "detail/domain_lock.hpp"
 #include "detail/object_wait.hpp"
 #include "detail/waiter.hpp"
@@ -18,11 +19,11 @@ class [[nodiscard]] semaphore_permit {
  public:
   semaphore_permit() = default;
   semaphore_permit(semaphore_permit&& other) noexcept
-      : owner_(std::exchange(other.owner_, nullptr)), count_(std::exchange(other.count_, 0)) {}
+      : owner_(detail::take(other.owner_)), count_(detail::take(other.count_)) {}
   semaphore_permit& operator=(semaphore_permit&& other) noexcept {
     semaphore_permit taken(std::move(other));
-    std::swap(owner_, taken.owner_);
-    std::swap(count_, taken.count_);
+    detail::trade(owner_, taken.owner_);
+    detail::trade(count_, taken.count_);
     return *this;
   }
   ~semaphore_permit() { release(); }
@@ -39,7 +40,7 @@ class [[nodiscard]] semaphore_permit {
   /// good. Returns how many there were.
   std::size_t forget() noexcept {
     owner_ = nullptr;
-    return std::exchange(count_, 0);
+    return detail::take(count_);
   }
 
  private:
@@ -154,8 +155,8 @@ class semaphore : private detail::semaphore_core {
 };
 
 inline void semaphore_permit::release() noexcept {
-  semaphore* const owner = std::exchange(owner_, nullptr);
-  if (const std::size_t n = std::exchange(count_, 0); owner && n != 0) owner->give(n);
+  semaphore* const owner = detail::take(owner_);
+  if (const std::size_t n = detail::take(count_); owner && n != 0) owner->give(n);
 }
 
 inline semaphore_permit semaphore_permit::split(std::size_t n) noexcept {

@@ -6,6 +6,7 @@
 
 #include "../runtime/detail/config.hpp"
 #include "../runtime/detail/counter.hpp"
+#include "../runtime/detail/take.hpp"
 #include "detail/domain_lock.hpp"
 #include "detail/object_wait.hpp"
 #include "detail/waiter.hpp"
@@ -94,16 +95,16 @@ class shared_mutex_guard {
   /// Releases before the end of its life. It must hold the mutex. O(1), or O(waiters let in).
   void unlock() noexcept {
     WEIR_DETAIL_ASSERT(held_, "unlock() of a guard that holds nothing");
-    Guard::release(*std::exchange(held_, nullptr));
+    Guard::release(*detail::take(held_));
   }
 
  protected:
   shared_mutex_guard() = default;
   explicit shared_mutex_guard(shared_mutex& held) noexcept : held_(&held) {}
-  shared_mutex_guard(shared_mutex_guard&& other) noexcept : held_(std::exchange(other.held_, nullptr)) {}
+  shared_mutex_guard(shared_mutex_guard&& other) noexcept : held_(detail::take(other.held_)) {}
   shared_mutex_guard& operator=(shared_mutex_guard&& other) noexcept {
     shared_mutex_guard taken(std::move(other));
-    std::swap(held_, taken.held_);
+    detail::trade(held_, taken.held_);
     return *this;
   }
   ~shared_mutex_guard() {
@@ -215,7 +216,7 @@ inline void read_guard::release(shared_mutex& held) noexcept { held.unlock_reade
 inline void write_guard::release(shared_mutex& held) noexcept { held.unlock_writer(); }
 inline read_guard write_guard::downgrade() noexcept {
   WEIR_DETAIL_ASSERT(held_, "downgrade() of a guard that holds nothing");
-  shared_mutex& held = *std::exchange(held_, nullptr);
+  shared_mutex& held = *detail::take(held_);
   held.shared_mutex_core::downgrade();
   return read_guard(held);
 }

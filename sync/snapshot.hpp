@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "../runtime/detail/config.hpp"
+#include "../runtime/detail/take.hpp"
 #include "../runtime/task.hpp"
 #include "detail/counted_link.hpp"
 
@@ -38,9 +39,9 @@ class [[nodiscard]] snapshot_version {
   snapshot_version(const snapshot_version& other) noexcept : of_(other.of_) {
     if (of_) of_->hold();
   }
-  snapshot_version(snapshot_version&& other) noexcept : of_(std::exchange(other.of_, nullptr)) {}
+  snapshot_version(snapshot_version&& other) noexcept : of_(detail::take(other.of_)) {}
   snapshot_version& operator=(snapshot_version other) noexcept {
-    std::swap(of_, other.of_);
+    detail::trade(of_, other.of_);
     return *this;
   }
   ~snapshot_version() {

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "../runtime/detail/config.hpp"
+#include "../runtime/detail/take.hpp"
 #include "detail/countdown.hpp"
 
 namespace weir {
@@ -16,11 +17,11 @@ class [[nodiscard]] wait_group_token {
  public:
   wait_group_token() = default;
   wait_group_token(wait_group_token&& other) noexcept
-      : group_(std::exchange(other.group_, nullptr)), count_(std::exchange(other.count_, 0)) {}
+      : group_(detail::take(other.group_)), count_(detail::take(other.count_)) {}
   wait_group_token& operator=(wait_group_token&& other) noexcept {
     wait_group_token taken(std::move(other));
-    std::swap(group_, taken.group_);
-    std::swap(count_, taken.count_);
+    detail::trade(group_, taken.group_);
+    detail::trade(count_, taken.count_);
     return *this;
   }
   ~wait_group_token() { done(); }
@@ -100,8 +101,8 @@ class wait_group : private detail::countdown {
 };
 
 inline void wait_group_token::done() noexcept {
-  wait_group* const group = std::exchange(group_, nullptr);
-  if (const std::size_t n = std::exchange(count_, 0); group && n != 0) group->subtract(n);
+  wait_group* const group = detail::take(group_);
+  if (const std::size_t n = detail::take(count_); group && n != 0) group->subtract(n);
 }
 
 }  // namespace weir

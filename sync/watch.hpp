@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "../runtime/detail/config.hpp"
+#include "../runtime/detail/take.hpp"
 #include "../runtime/task.hpp"
 #include "detail/domain_lock.hpp"
 #include "detail/object_wait.hpp"
@@ -132,10 +133,9 @@ template <class T>
 class [[nodiscard]] watch_observer {
  public:
   watch_observer() = default;
-  watch_observer(watch_observer&& other) noexcept
-      : watched_(std::exchange(other.watched_, nullptr)), seen_(other.seen_) {}
+  watch_observer(watch_observer&& other) noexcept : watched_(detail::take(other.watched_)), seen_(other.seen_) {}
   watch_observer& operator=(watch_observer&& other) noexcept {
-    watched_ = std::exchange(other.watched_, nullptr);
+    watched_ = detail::take(other.watched_);
     seen_ = other.seen_;
     return *this;
   }

@@ -51,12 +51,7 @@ class [[nodiscard]] buffered_read_exactly final : public buffered_read<buffered_
   ~buffered_read_exactly() = default;
 
   bool satisfied() noexcept override { return (direct_ ? done_ : buffer().size()) >= into_.size(); }
-  std::span<std::byte> room() override {
-    if (into_.size() <= buffer().limit()) return buffer().room(into_.size(), 0);
-    direct_ = true;
-    if (done_ == 0) done_ = buffer().take(into_);
-    return into_.subspan(done_);
-  }
+  std::span<std::byte> room() override;
   void filled(std::size_t n) noexcept override {
     if (direct_) {
       done_ += n;
@@ -65,9 +60,7 @@ class [[nodiscard]] buffered_read_exactly final : public buffered_read<buffered_
     }
   }
   void ended() noexcept override { ended_ = true; }
-  void abandoned() noexcept override {
-    if (direct_) buffer().put_back(into_.first(done_));
-  }
+  void abandoned() noexcept override;
   [[nodiscard]] failure wrong() const {
     if (ended_) return ended_after(verb, reader().stream_name(), direct_ ? done_ : buffer().size(), into_.size());
     return {};
@@ -99,11 +92,7 @@ class [[nodiscard]] buffered_read_string final : public buffered_read<buffered_r
     if (ended_) return ended_after(verb, reader().stream_name(), buffer().size(), wanted_);
     return {};
   }
-  std::string value() {
-    std::string made(buffer().text().substr(0, wanted_));
-    buffer().consume(wanted_);
-    return made;
-  }
+  std::string value();
 
  private:
   std::size_t wanted_;

@@ -35,7 +35,7 @@ descriptor::descriptor(int number, const endpoint& peer) noexcept
       domain_serial_(domain_ ? domain_->serial() : 0),
       peer_(peer) {}
 
-descriptor::descriptor(int number, kind what, std::unique_ptr<named> called) noexcept
+descriptor::descriptor(int number, kind what, owned<named> called) noexcept
     : number_(number),
       serial_(next_serial()),
       identity_(what == kind::socket ? identity::named_socket : identity::file),
@@ -49,7 +49,7 @@ descriptor::~descriptor() {
 
 descriptor* descriptor::adopt(int number, kind what, std::string name) {
   try {
-    auto called = std::make_unique<named>(std::move(name));
+    owned<named> called(new named(std::move(name)));
     return new descriptor(number, what, std::move(called));
   } catch (...) {
     system_calls::close(number);

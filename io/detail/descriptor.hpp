@@ -3,13 +3,14 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <string>
 #include <utility>
 
 #include "../../runtime/detail/intrusive_ring.hpp"
+#include "../../runtime/detail/owned.hpp"
 #include "../../runtime/detail/scheduler.hpp"
 #include "../../runtime/detail/spin_lock.hpp"
+#include "../../runtime/detail/take.hpp"
 #include "../endpoint.hpp"
 #include "burst_guess.hpp"
 
@@ -95,7 +96,7 @@ class descriptor final : private message {
   enum class identity : std::uint8_t { peer, named_socket, file };
 
   descriptor(int number, const endpoint& peer) noexcept;
-  descriptor(int number, kind what, std::unique_ptr<named> called) noexcept;
+  descriptor(int number, kind what, owned<named> called) noexcept;
   ~descriptor();
 
   void deliver() noexcept override { close_here(); }  // a close from outside of the runtime
@@ -128,7 +129,7 @@ class descriptor final : private message {
   std::size_t bytes_written_ = 0;
   union {
     const endpoint peer_;
-    std::unique_ptr<named> named_;
+    owned<named> named_;
   };
 };
 
@@ -137,20 +138,20 @@ class descriptor_handle {
  public:
   descriptor_handle() = default;
   explicit descriptor_handle(descriptor* owned) noexcept : owned_(owned) {}
-  descriptor_handle(descriptor_handle&& other) noexcept : owned_(std::exchange(other.owned_, nullptr)) {}
+  descriptor_handle(descriptor_handle&& other) noexcept : owned_(detail::take(other.owned_)) {}
   descriptor_handle& operator=(descriptor_handle&& other) noexcept {
     if (this != &other) {
       reset();
-      owned_ = std::exchange(other.owned_, nullptr);
+      owned_ = detail::take(other.owned_);
     }
     return *this;
   }
   ~descriptor_handle() { reset(); }
 
   void reset() noexcept {
-    if (owned_) std::exchange(owned_, nullptr)->close();
+    if (owned_) detail::take(owned_)->close();
   }
-  int release() noexcept { return owned_ ? std::exchange(owned_, nullptr)->release() : -1; }
+  int release() noexcept { return owned_ ? detail::take(owned_)->release() : -1; }
   [[nodiscard]] descriptor* get() const noexcept { return owned_; }
   [[nodiscard]] int number() const noexcept { return owned_ ? owned_->number() : -1; }
   explicit operator bool() const noexcept { return owned_ != nullptr; }

@@ -157,9 +157,9 @@ void io_leaf::complete_with(int result) noexcept {
 void io_leaf::keep_name() noexcept {
   if (name_ || !descriptor_) return;
   try {
-    name_ = std::make_unique<std::string>(descriptor_->name());
+    name_.reset(new std::string(descriptor_->name()));
   } catch (...) {
-    name_ = nullptr;  // out of memory: the sentence will not name it
+    name_.reset();  // out of memory: the sentence will not name it
   }
 }
 

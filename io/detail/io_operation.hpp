@@ -4,11 +4,11 @@
 #include <cerrno>
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <string>
 
 #include "../../runtime/detail/intrusive_list.hpp"
 #include "../../runtime/detail/operation.hpp"
+#include "../../runtime/detail/owned.hpp"
 #include "../../runtime/detail/reactor.hpp"
 #include "descriptor.hpp"
 
@@ -182,7 +182,7 @@ class io_leaf : public leaf, public io_operation, public list_hook {
 
   descriptor* descriptor_;
   worker* owner_ = nullptr;  // who armed it, until its final completion
-  std::unique_ptr<std::string> name_;
+  owned<std::string> name_;
 
  public:
   // For the reactor that has the operation. Here, so that all small members share a word.

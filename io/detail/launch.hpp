@@ -18,7 +18,11 @@ class launched {
   ~launched();
 
   [[nodiscard]] int pid() const noexcept { return pid_; }
-  int take() noexcept { return std::exchange(pid_, -1); }
+  int take() noexcept {
+    const int pid = pid_;
+    pid_ = -1;
+    return pid;
+  }
 
   unique_descriptor pidfd;
   std::array<unique_descriptor, 3> ends;  // our ends of its standard streams, where those are pipes

@@ -1,7 +1,6 @@
 #pragma once
 
-#include <utility>
-
+#include "../../runtime/detail/take.hpp"
 #include "io_operation.hpp"
 
 namespace weir::detail {
@@ -11,10 +10,10 @@ namespace weir::detail {
 class leaf_queue {
  public:
   leaf_queue() = default;
-  leaf_queue(leaf_queue&& other) noexcept : first_(std::exchange(other.first_, nullptr)) {}
+  leaf_queue(leaf_queue&& other) noexcept : first_(detail::take(other.first_)) {}
   /// Forgets what is in it.
   leaf_queue& operator=(leaf_queue&& other) noexcept {
-    first_ = std::exchange(other.first_, nullptr);
+    first_ = detail::take(other.first_);
     return *this;
   }
   ~leaf_queue() = default;

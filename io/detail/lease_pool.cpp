@@ -229,6 +229,8 @@ void lease_pool::end() noexcept {
 
 namespace weir {
 
+std::span<std::byte> lease::bytes() const noexcept { return {bytes_, size_}; }
+
 void lease::go_home() noexcept {
   bytes_ = nullptr;
   size_ = 0;

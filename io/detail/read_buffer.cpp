@@ -7,6 +7,8 @@
 
 namespace weir::detail {
 
+std::span<const std::byte> read_buffer::bytes() const noexcept { return {memory_.get() + begin_, size()}; }
+
 std::size_t read_buffer::take(std::span<std::byte> into) noexcept {
   const std::size_t n = std::min(into.size(), size());
   if (n != 0) std::memcpy(into.data(), memory_.get() + begin_, n);
@@ -47,7 +49,7 @@ void read_buffer::put_back(std::span<const std::byte> bytes) noexcept {
 }
 
 void read_buffer::reallocate(std::size_t capacity) {
-  std::unique_ptr<std::byte[]> memory = std::make_unique_for_overwrite<std::byte[]>(capacity);
+  owned_array<std::byte> memory(new std::byte[capacity]);
   const std::size_t unread = size();
   if (unread != 0) std::memcpy(memory.get(), memory_.get() + begin_, unread);
   memory_ = std::move(memory);

@@ -1,10 +1,12 @@
 #pragma once
 
 #include <cstddef>
-#include <memory>
 #include <span>
 #include <string_view>
 #include <utility>
+
+#include "../../runtime/detail/owned.hpp"
+#include "../../runtime/detail/take.hpp"
 
 namespace weir::detail {
 
@@ -18,25 +20,25 @@ class read_buffer {
   explicit read_buffer(std::size_t limit) noexcept : limit_(limit == 0 ? 1 : limit) {}
   read_buffer(read_buffer&& other) noexcept
       : memory_(std::move(other.memory_)),
-        capacity_(std::exchange(other.capacity_, 0)),
-        begin_(std::exchange(other.begin_, 0)),
-        end_(std::exchange(other.end_, 0)),
+        capacity_(detail::take(other.capacity_)),
+        begin_(detail::take(other.begin_)),
+        end_(detail::take(other.end_)),
         limit_(other.limit_),
-        filled_up_(std::exchange(other.filled_up_, false)) {}
+        filled_up_(detail::take(other.filled_up_)) {}
   read_buffer& operator=(read_buffer&& other) noexcept {
     memory_ = std::move(other.memory_);
-    capacity_ = std::exchange(other.capacity_, 0);
-    begin_ = std::exchange(other.begin_, 0);
-    end_ = std::exchange(other.end_, 0);
+    capacity_ = detail::take(other.capacity_);
+    begin_ = detail::take(other.begin_);
+    end_ = detail::take(other.end_);
     limit_ = other.limit_;
-    filled_up_ = std::exchange(other.filled_up_, false);
+    filled_up_ = detail::take(other.filled_up_);
     return *this;
   }
   ~read_buffer() = default;
 
   [[nodiscard]] std::size_t size() const noexcept { return end_ - begin_; }
   [[nodiscard]] std::size_t limit() const noexcept { return limit_; }
-  [[nodiscard]] std::span<const std::byte> bytes() const noexcept { return {memory_.get() + begin_, size()}; }
+  [[nodiscard]] std::span<const std::byte> bytes() const noexcept;
   [[nodiscard]] std::string_view text() const noexcept {
     return {reinterpret_cast<const char*>(memory_.get()) + begin_, size()};
   }
@@ -61,7 +63,7 @@ class read_buffer {
  private:
   void reallocate(std::size_t capacity);
 
-  std::unique_ptr<std::byte[]> memory_;
+  owned_array<std::byte> memory_;
   std::size_t capacity_ = 0;
   std::size_t begin_ = 0;
   std::size_t end_ = 0;

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <utility>
 
+#include "../../runtime/detail/take.hpp"
 #include "../unix_credentials.hpp"
 #include "../unix_endpoint.hpp"
 #include "descriptor.hpp"
@@ -30,10 +31,10 @@ class socket_file {
 
  private:
   void swap(socket_file& other) noexcept {
-    std::swap(path_, other.path_);
-    std::swap(device_, other.device_);
-    std::swap(inode_, other.inode_);
-    std::swap(number_, other.number_);
+    detail::trade(path_, other.path_);
+    detail::trade(device_, other.device_);
+    detail::trade(inode_, other.inode_);
+    detail::trade(number_, other.number_);
   }
 
   unix_endpoint path_;  // none: there is no file, or it is to stay

@@ -5,6 +5,8 @@
 
 namespace weir::detail {
 
+std::span<const std::byte> write_buffer::bytes() const noexcept { return {memory_.get() + begin_, size()}; }
+
 void write_buffer::append(std::span<const std::byte> bytes) {
   if (bytes.empty()) return;
   if (capacity_ - end_ < bytes.size()) make_room(size() + bytes.size());
@@ -16,7 +18,7 @@ void write_buffer::make_room(std::size_t wanted) {
   const std::size_t unwritten = size();
   if (wanted > capacity_) {
     const std::size_t capacity = std::clamp(std::max(smallest, 2 * capacity_), wanted, std::max(wanted, limit_));
-    std::unique_ptr<std::byte[]> memory = std::make_unique_for_overwrite<std::byte[]>(capacity);
+    owned_array<std::byte> memory(new std::byte[capacity]);
     if (unwritten != 0) std::memcpy(memory.get(), memory_.get() + begin_, unwritten);
     memory_ = std::move(memory);
     capacity_ = capacity;

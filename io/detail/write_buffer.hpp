@@ -1,9 +1,11 @@
 #pragma once
 
 #include <cstddef>
-#include <memory>
 #include <span>
 #include <utility>
+
+#include "../../runtime/detail/owned.hpp"
+#include "../../runtime/detail/take.hpp"
 
 namespace weir::detail {
 
@@ -16,15 +18,15 @@ class write_buffer {
   explicit write_buffer(std::size_t limit) noexcept : limit_(limit == 0 ? 1 : limit) {}
   write_buffer(write_buffer&& other) noexcept
       : memory_(std::move(other.memory_)),
-        capacity_(std::exchange(other.capacity_, 0)),
-        begin_(std::exchange(other.begin_, 0)),
-        end_(std::exchange(other.end_, 0)),
+        capacity_(detail::take(other.capacity_)),
+        begin_(detail::take(other.begin_)),
+        end_(detail::take(other.end_)),
         limit_(other.limit_) {}
   write_buffer& operator=(write_buffer&& other) noexcept {
     memory_ = std::move(other.memory_);
-    capacity_ = std::exchange(other.capacity_, 0);
-    begin_ = std::exchange(other.begin_, 0);
-    end_ = std::exchange(other.end_, 0);
+    capacity_ = detail::take(other.capacity_);
+    begin_ = detail::take(other.begin_);
+    end_ = detail::take(other.end_);
     limit_ = other.limit_;
     return *this;
   }
@@ -32,7 +34,7 @@ class write_buffer {
 
   [[nodiscard]] std::size_t size() const noexcept { return end_ - begin_; }
   [[nodiscard]] std::size_t limit() const noexcept { return limit_; }
-  [[nodiscard]] std::span<const std::byte> bytes() const noexcept { return {memory_.get() + begin_, size()}; }
+  [[nodiscard]] std::span<const std::byte> bytes() const noexcept;
   [[nodiscard]] bool fits(std::size_t n) const noexcept { return n <= limit_ - size(); }
   /// `bytes`, which fit and lie elsewhere.
   void append(std::span<const std::byte> bytes);
@@ -45,7 +47,7 @@ class write_buffer {
  private:
   void make_room(std::size_t wanted);
 
-  std::unique_ptr<std::byte[]> memory_;
+  owned_array<std::byte> memory_;
   std::size_t capacity_ = 0;
   std::size_t begin_ = 0;
   std::size_t end_ = 0;

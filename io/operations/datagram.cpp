@@ -127,4 +127,9 @@ int send_datagram_operation::attempt() noexcept {
 
 int send_datagram_operation::simulate(simulated_kernel& kernel) noexcept { return simulate_send(kernel, bytes_); }
 
+std::optional<unix_message> receive_packet_operation::value() const noexcept {
+  if (result() == 0) return std::nullopt;
+  return received();
+}
+
 }  // namespace weir::detail

@@ -117,10 +117,7 @@ class [[nodiscard]] receive_packet_operation final
   receive_packet_operation(const receive_packet_operation&) = default;
   ~receive_packet_operation() = default;
 
-  std::optional<unix_message> value() const noexcept {
-    if (result() == 0) return std::nullopt;
-    return received();
-  }
+  std::optional<unix_message> value() const noexcept;
 };
 
 /// What sends UDP datagrams: to whom the socket is connected if no peer is named.

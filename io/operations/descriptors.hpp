@@ -1,10 +1,10 @@
 #pragma once
 
 #include <cstddef>
-#include <memory>
 #include <span>
 #include <vector>
 
+#include "../../runtime/detail/owned.hpp"
 #include "../detail/direct_leaf.hpp"
 #include "../detail/io_operation.hpp"
 #include "../unique_descriptor.hpp"
@@ -52,10 +52,10 @@ class [[nodiscard]] receive_descriptors_operation final
   const io_use use_;
   const std::span<std::byte> into_;
   const std::size_t most_;
-  std::unique_ptr<int[]> numbers_;  // NOLINT(modernize-avoid-c-arrays): those that have come and are not delivered
+  owned_array<int> numbers_;  // those that have come and are not delivered
   std::size_t count_ = 0;
-  bool truncated_ = false;                // there were more
-  std::unique_ptr<std::byte[]> control_;  // NOLINT(modernize-avoid-c-arrays)
+  bool truncated_ = false;  // there were more
+  owned_array<std::byte> control_;
   message_header header_;
 };
 
@@ -84,7 +84,7 @@ class [[nodiscard]] send_descriptors_operation final
   const std::span<const std::byte> bytes_;
   const std::span<const int> numbers_;
   std::size_t done_ = 0;
-  std::unique_ptr<std::byte[]> control_;  // NOLINT(modernize-avoid-c-arrays)
+  owned_array<std::byte> control_;
 };
 
 }  // namespace detail

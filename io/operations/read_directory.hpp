@@ -2,12 +2,12 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
 
+#include "../../runtime/detail/owned.hpp"
 #include "../detail/blocking_step.hpp"
 #include "../detail/io_operation.hpp"
 #include "../file_status.hpp"
@@ -50,7 +50,7 @@ class directory_stream {
   bool ended_ = false;
   std::size_t filled_ = 0;
   std::size_t at_ = 0;
-  std::unique_ptr<std::byte[]> batch_;
+  owned_array<std::byte> batch_;
   std::uint64_t device_ = 0;
   std::uint64_t inode_ = 0;
 };

@@ -26,6 +26,8 @@ bool send_operation::goes_on(int result) noexcept {
   return false;
 }
 
+std::span<const std::byte> send_all_leaf::rest() const noexcept { return from_.subspan(done_); }
+
 // Short sends are normal, and MSG_WAITALL loses count of them when it is cancelled on older kernels: a loop of our own.
 void send_all_leaf::prepare(ring_entry& entry) noexcept {
   io_uring_prep_send(raw(entry), fd(), rest().data(), transfer_size(rest().size()), MSG_NOSIGNAL);

@@ -37,7 +37,7 @@ class send_all_leaf : public io_leaf {
   ~send_all_leaf() = default;
 
   [[nodiscard]] bool is_empty() const noexcept { return from_.empty(); }
-  [[nodiscard]] std::span<const std::byte> rest() const noexcept { return from_.subspan(done_); }
+  [[nodiscard]] std::span<const std::byte> rest() const noexcept;
   void prepare(ring_entry& entry) noexcept override;
   int attempt() noexcept override;
 
@@ -46,7 +46,9 @@ class send_all_leaf : public io_leaf {
   [[nodiscard]] readiness needs() const noexcept override { return readiness::output; }
   [[nodiscard]] io_use use() const noexcept override { return io_use::writing; }
   bool goes_on(int result) noexcept override;
-  [[nodiscard]] bool drained(int result) const noexcept override { return result < static_cast<int>(rest().size()); }
+  [[nodiscard]] bool drained(int result) const noexcept override {
+    return result < static_cast<int>(from_.size() - done_);
+  }
 
   std::span<const std::byte> from_;
   std::size_t done_ = 0;

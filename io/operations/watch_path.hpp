@@ -2,12 +2,12 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
 
+#include "../../runtime/detail/owned.hpp"
 #include "path_call.hpp"
 
 namespace weir::detail {
@@ -69,7 +69,7 @@ class inotify_events {
  private:
   static constexpr std::size_t batch_size = 4096;  // fifteen of the longest names
 
-  std::unique_ptr<std::byte[]> batch_ = std::make_unique<std::byte[]>(batch_size);
+  owned_array<std::byte> batch_{new std::byte[batch_size]{}};
   std::size_t filled_ = 0;
   std::size_t at_ = 0;
 };

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "../../runtime/detail/promise_base.hpp"
+#include "../../runtime/detail/take.hpp"
 #include "../../runtime/task.hpp"
 #include "../../sync/event.hpp"
 #include "stage_function.hpp"
@@ -56,10 +57,10 @@ template <class L>
 class letter_owner {
  public:
   explicit letter_owner(L* held) noexcept : held_(held) {}
-  letter_owner(letter_owner&& other) noexcept : held_(std::exchange(other.held_, nullptr)) {}
+  letter_owner(letter_owner&& other) noexcept : held_(detail::take(other.held_)) {}
   letter_owner& operator=(letter_owner&& other) noexcept {
     letter_owner taken(std::move(other));
-    std::swap(held_, taken.held_);
+    detail::trade(held_, taken.held_);
     return *this;
   }
   ~letter_owner() {

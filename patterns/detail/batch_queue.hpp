@@ -13,6 +13,8 @@
 #include <vector>
 
 #include "../../runtime/clock.hpp"
+#include "../../runtime/detail/config.hpp"
+#include "../../runtime/detail/later.hpp"
 #include "../../runtime/detail/light_std.hpp"
 #include "../../runtime/result.hpp"
 #include "../../runtime/sleep.hpp"
@@ -38,7 +40,7 @@ struct batcher_options {
   /// Items that may wait, beside those that are being flushed; at least `size`. 0: twice `size`.
   std::size_t room = 0;
 };
-static_assert(std::is_trivially_destructible_v<batcher_options>);
+static_assert(detail::trivially_destructible<batcher_options>);
 
 /// What a batcher has done so far. When it rests, accepted = flushed + failed + cancelled + waiting.
 struct batcher_stats {
@@ -79,12 +81,7 @@ class batch_queue {
   }
 
   static task<> flush(std::shared_ptr<batch_queue> of) {
-    std::vector<std::shared_ptr<batch_record>> before;
-    {
-      const std::lock_guard guard(of->mutex_);
-      of->close_batch();
-      before = of->unsettled_;
-    }
+    const auto before = of->close_open();
     for (const auto& record : before) co_await record->settled();
   }
 
@@ -224,6 +221,12 @@ class batch_queue {
     }
     if (opened) opened_.set();
     return batch_ticket(std::move(record));
+  }
+  /// Those that are not settled, then.
+  std::vector<std::shared_ptr<batch_record>> close_open() {
+    const std::lock_guard guard(mutex_);
+    close_batch();
+    return later<T>(unsettled_);
   }
   /// Under the mutex.
   void close_batch() {

@@ -8,9 +8,9 @@
 #include <optional>
 #include <type_traits>
 #include <utility>
-#include <variant>
 #include <vector>
 
+#include "../../runtime/detail/config.hpp"
 #include "../../runtime/detail/light_std.hpp"
 #include "flow.hpp"
 #include "stage_function.hpp"
@@ -27,7 +27,7 @@ struct transform_options {
   /// To be read while the pipeline runs; must outlive it.
   stage_counters* counters = nullptr;
 };
-static_assert(std::is_trivially_destructible_v<transform_options>);
+static_assert(detail::trivially_destructible<transform_options>);
 
 namespace detail {
 
@@ -120,6 +120,7 @@ class transform_workers {
 template <class T, class U, bool maybe>
 class item_order {
   using result_type = in_its_place<U, maybe>;
+  struct place {};
 
  public:
   item_order(const transform_options& options, std::size_t places)
@@ -140,14 +141,14 @@ class item_order {
   task<> number_all(Puller source, Steps steps) {
     stage_tally tally(counters_);
     std::uint64_t count = 0;
-    co_await taken_places_.send(std::monostate());
+    co_await taken_places_.send(place());
     while (auto next = co_await source.next()) {
       auto item = steps(item_of(next));
       if (!item) continue;
       tally.count_queued();
       numbered<T> one(count++, std::move(*item));
       co_await items_.send(std::move(one));
-      co_await taken_places_.send(std::monostate());
+      co_await taken_places_.send(place());
     }
     items_.close();
   }
@@ -180,7 +181,7 @@ class item_order {
 
   stage_counters* counters_;
   channel<numbered<T>> items_;
-  channel<std::monostate> taken_places_;
+  channel<place> taken_places_;
   std::vector<std::optional<result_type>> early_;
   channel<U> results_{0};
 };

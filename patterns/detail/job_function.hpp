@@ -11,6 +11,7 @@
 
 #include "../../runtime/detail/config.hpp"
 #include "../../runtime/detail/promise_base.hpp"
+#include "../../runtime/detail/take.hpp"
 #include "../../runtime/task.hpp"
 
 namespace weir::detail {
@@ -44,13 +45,13 @@ class job_function {
       ::new (static_cast<void*>(storage_)) kept*(static_cast<kept*>(memory));
     }
   }
-  job_function(job_function&& other) noexcept : operations_(std::exchange(other.operations_, nullptr)) {
+  job_function(job_function&& other) noexcept : operations_(detail::take(other.operations_)) {
     if (operations_) operations_->move(other.storage_, storage_);
   }
   job_function& operator=(job_function&& other) noexcept {
     if (this != &other) {
       if (operations_) operations_->destroy(storage_);
-      operations_ = std::exchange(other.operations_, nullptr);
+      operations_ = detail::take(other.operations_);
       if (operations_) operations_->move(other.storage_, storage_);
     }
     return *this;

@@ -386,6 +386,21 @@ task<> pool_core::tidy(std::shared_ptr<pool_core> in) {
   }
 }
 
+pool_lease::pool_lease(std::shared_ptr<pool_core> pool, pooled& resource) noexcept
+    : pool_(std::move(pool)), resource_(&resource) {}
+pool_lease::pool_lease(pool_lease&& other) noexcept
+    : pool_(std::move(other.pool_)), resource_(take(other.resource_)), usable_(other.usable_) {}
+
+pool_lease& pool_lease::operator=(pool_lease&& other) noexcept {
+  pool_lease taken(std::move(other));
+  trade(pool_, taken.pool_);
+  trade(resource_, taken.resource_);
+  trade(usable_, taken.usable_);
+  return *this;
+}
+
+pool_lease::~pool_lease() { give_back(); }
+
 void pool_lease::give_back() noexcept {
   if (!resource_) return;
   const std::shared_ptr<pool_core> pool = std::move(pool_);

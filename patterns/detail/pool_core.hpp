@@ -10,7 +10,10 @@
 #include <vector>
 
 #include "../../runtime/clock.hpp"
+#include "../../runtime/detail/config.hpp"
 #include "../../runtime/detail/light_std.hpp"
+#include "../../runtime/detail/owned.hpp"
+#include "../../runtime/detail/take.hpp"
 #include "../../runtime/task.hpp"
 #include "../../sync/event.hpp"
 #include "../../sync/semaphore.hpp"
@@ -31,7 +34,7 @@ struct resource_pool_options {
   /// How long the pool waits after it could not open one of its `min`.
   duration retry_pause = std::chrono::seconds(1);
 };
-static_assert(std::is_trivially_destructible_v<resource_pool_options>);
+static_assert(detail::trivially_destructible<resource_pool_options>);
 
 /// What a resource_pool has done so far, and what it has now.
 struct resource_pool_stats {
@@ -72,18 +75,10 @@ class pool_core;
 class pool_lease {
  public:
   pool_lease() = default;
-  pool_lease(std::shared_ptr<pool_core> pool, pooled& resource) noexcept
-      : pool_(std::move(pool)), resource_(&resource) {}
-  pool_lease(pool_lease&& other) noexcept
-      : pool_(std::move(other.pool_)), resource_(std::exchange(other.resource_, nullptr)), usable_(other.usable_) {}
-  pool_lease& operator=(pool_lease&& other) noexcept {
-    pool_lease taken(std::move(other));
-    std::swap(pool_, taken.pool_);
-    std::swap(resource_, taken.resource_);
-    std::swap(usable_, taken.usable_);
-    return *this;
-  }
-  ~pool_lease() { give_back(); }
+  pool_lease(std::shared_ptr<pool_core> pool, pooled& resource) noexcept;
+  pool_lease(pool_lease&& other) noexcept;
+  pool_lease& operator=(pool_lease&& other) noexcept;
+  ~pool_lease();
 
   [[nodiscard]] pooled* resource() const noexcept { return resource_; }
   void give_back() noexcept;
@@ -127,7 +122,7 @@ class pool_core : public std::enable_shared_from_this<pool_core> {
   void report_leaks();
 
  private:
-  using owned = std::unique_ptr<pooled>;
+  using owned = detail::owned<pooled>;
   class counted_in;
   class checked_out;
 

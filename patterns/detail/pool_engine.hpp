@@ -14,6 +14,7 @@
 
 #include "../../runtime/as_result.hpp"
 #include "../../runtime/detail/light_std.hpp"
+#include "../../runtime/detail/slot.hpp"
 #include "../../runtime/offload.hpp"
 #include "../../runtime/with_cleanup.hpp"
 #include "../../runtime/with_timeout.hpp"
@@ -322,7 +323,7 @@ class pool_engine final : public pool_jobs<R, Args...> {
   }
 
   void call_now(held_job& mine, state_type& state) noexcept {
-    std::optional<worn_locals> locals;
+    slot<worn_locals> locals;
     if (mine->locals) locals.emplace(mine->locals);
     try {
       mine.store([&]() -> R { return call_plain(*mine, state); });

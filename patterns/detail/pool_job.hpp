@@ -15,6 +15,7 @@
 #include "../../runtime/detail/light_std.hpp"
 #include "../../runtime/detail/local_value.hpp"
 #include "../../runtime/detail/promise_base.hpp"
+#include "../../runtime/detail/slot.hpp"
 #include "../../runtime/errors.hpp"
 #include "../../runtime/result.hpp"
 #include "../../sync/detail/completion.hpp"
@@ -58,7 +59,7 @@ class pool_job {
   const local_value* locals = nullptr;  // the submitter's; holds a reference
 
   // The ticket's wait. It lies here so that a ticket may be moved and costs no more than a pointer.
-  std::optional<completion_wait_operation> wait;
+  slot<completion_wait_operation> wait;
 };
 
 template <class R>

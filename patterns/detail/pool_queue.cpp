@@ -80,6 +80,8 @@ task<bool> pool_queue::push(pool_job& job, bool& pushed) {
   co_return permit.send(pool_item());
 }
 
+void pool_queue::rouse() { items_.try_send(pool_item{nullptr, true}); }
+
 void pool_queue::close() noexcept {
   if (is_ordered()) {
     const std::lock_guard guard(lock_);

@@ -39,7 +39,7 @@ class pool_queue {
   [[nodiscard]] pool_job* try_pop() noexcept;
 
   /// Makes one worker look up that waits for a job, if one does.
-  void rouse() { items_.try_send(pool_item{nullptr, true}); }
+  void rouse();
 
   /// From now on nothing gets in.
   void close() noexcept;

@@ -7,10 +7,10 @@
 #include <functional>
 #include <memory>
 #include <mutex>
-#include <optional>
 
 #include "../../runtime/cancellation.hpp"
 #include "../../runtime/detail/owned_tasks.hpp"
+#include "../../runtime/detail/slot.hpp"
 #include "../../runtime/task.hpp"
 #include "../../runtime/task_group.hpp"
 #include "../../sync/event.hpp"
@@ -144,7 +144,7 @@ class worker_pool_core : public std::enable_shared_from_this<worker_pool_core> {
   }
 
   task_group* const group_;
-  std::optional<owned_tasks> tasks_;  // without a group
+  slot<owned_tasks> tasks_;  // without a group
   bool tracks_each_ = false;
   std::mutex lock_;  // for what follows, as far as it is written
   std::atomic<pool_state> state_{pool_state::running};

@@ -46,6 +46,16 @@ template <class F>
 inline constexpr bool safe_callable_argument =
     !WEIR_DETAIL_FRAGILE_TEMPORARIES || std::is_lvalue_reference_v<F> || std::is_trivially_destructible_v<F>;
 
+/// What options are (docs: "aggregates with defaults"), asked of the compiler itself: the trait of the standard library
+/// would be instantiated for each of them in every file that includes weir.
+template <class T>
+inline constexpr bool trivially_destructible =
+#if defined(__clang__)
+    __is_trivially_destructible(T);
+#else
+    std::is_trivially_destructible_v<T>;
+#endif
+
 /// Ends the program with a sentence: for broken invariants that no caller could handle.
 [[noreturn]] void fatal(const char* sentence) noexcept;
 

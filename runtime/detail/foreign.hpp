@@ -9,6 +9,7 @@
 
 #include "promise_base.hpp"
 #include "scheduler.hpp"
+#include "take.hpp"
 
 // Awaiting something that is not weir's. A small coroutine awaits it and, wherever it is resumed, hands the weir frame
 // back to a worker of its runtime. A stop waits for it: nothing foreign is destroyed while it is under way.
@@ -62,9 +63,9 @@ class foreign_hop {
   };
 
   foreign_hop() = default;
-  foreign_hop(foreign_hop&& other) noexcept : handle_(std::exchange(other.handle_, {})) {}
+  foreign_hop(foreign_hop&& other) noexcept : handle_(detail::take(other.handle_)) {}
   foreign_hop& operator=(foreign_hop&& other) noexcept {
-    std::swap(handle_, other.handle_);
+    detail::trade(handle_, other.handle_);
     return *this;
   }
   ~foreign_hop() {

@@ -1,6 +1,6 @@
 #pragma once
 
-#include <utility>
+#include "take.hpp"
 
 namespace weir::detail {
 
@@ -22,8 +22,8 @@ struct list_hook {
   }
   /// Takes the place of `other`, which is linked.
   void replace(list_hook& other) noexcept {
-    previous = std::exchange(other.previous, nullptr);
-    next = std::exchange(other.next, nullptr);
+    previous = detail::take(other.previous);
+    next = detail::take(other.next);
     previous->next = this;
     next->previous = this;
   }

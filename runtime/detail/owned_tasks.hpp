@@ -13,6 +13,7 @@
 #include "../spawn.hpp"
 #include "../task.hpp"
 #include "spin_lock.hpp"
+#include "take.hpp"
 
 namespace weir {
 class task_group;
@@ -112,7 +113,7 @@ class owned_tasks {
   class counted {
    public:
     explicit counted(state& in) noexcept : in_(&in) { in.running.fetch_add(1, std::memory_order_relaxed); }
-    counted(counted&& other) noexcept : in_(std::exchange(other.in_, nullptr)) {}
+    counted(counted&& other) noexcept : in_(detail::take(other.in_)) {}
     counted& operator=(counted&&) = delete;
     ~counted() {
       if (in_) in_->running.fetch_sub(1, std::memory_order_release);

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "operation.hpp"
+#include "take.hpp"
 
 namespace weir::detail {
 
@@ -68,7 +69,7 @@ class cancelling_scope : public operation_base, public cancelling_scope_base {
 
   /// When it returns, no stop comes in from the enclosing scope. True the first time.
   bool leave_outer() noexcept {
-    if (!std::exchange(entered_, false)) return false;
+    if (!detail::take(entered_)) return false;
     if (outer_env_->stop) outer_env_->stop->disarm(*this);
     // Not the enclosing scope's: in the same expression that one has been left before.
     set_current_environment(frame->env);

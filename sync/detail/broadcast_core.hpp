@@ -15,6 +15,7 @@
 
 #include "../../runtime/detail/config.hpp"
 #include "../../runtime/detail/intrusive_list.hpp"
+#include "../../runtime/detail/take.hpp"
 #include "channel_core.hpp"
 #include "domain_lock.hpp"
 #include "object_wait.hpp"
@@ -412,7 +413,7 @@ class broadcast_seat : public list_hook {
   /// The front has been read, or could not be and stays.
   void finish(cell& front, bool taken, section& inside) noexcept {
     reading_ = false;
-    const bool lost = std::exchange(lost_while_reading_, false);
+    const bool lost = detail::take(lost_while_reading_);
     if (!taken && !lost) return;
     taken ? static_cast<void>(++core_.counters_.received) : miss();
     const bool was_waited_for = is_waited_for();

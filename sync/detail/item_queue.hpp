@@ -4,8 +4,9 @@
 #include <cstdlib>
 #include <memory>
 #include <new>
-#include <type_traits>
 #include <utility>
+
+#include "../../runtime/detail/take.hpp"
 
 namespace weir::detail {
 
@@ -27,12 +28,12 @@ class item_queue {
   item_queue(item_queue&& other) noexcept
       : capacity_(other.capacity_),
         chained_(other.chained_),
-        front_(std::exchange(other.front_, nullptr)),
-        back_(std::exchange(other.back_, nullptr)),
-        spare_(std::exchange(other.spare_, nullptr)),
-        read_(std::exchange(other.read_, 0)),
-        write_(std::exchange(other.write_, 0)),
-        size_(std::exchange(other.size_, 0)) {}
+        front_(detail::take(other.front_)),
+        back_(detail::take(other.back_)),
+        spare_(detail::take(other.spare_)),
+        read_(detail::take(other.read_)),
+        write_(detail::take(other.write_)),
+        size_(detail::take(other.size_)) {}
   item_queue& operator=(item_queue&&) = delete;
   ~item_queue() {
     while (size_ != 0) pop_front();
@@ -94,7 +95,7 @@ class item_queue {
   static void free_block(block* done) noexcept { ::operator delete(done, std::align_val_t(block_alignment)); }
   // Out of line, so that what happens to every item can be inlined.
   [[gnu::noinline]] void append_block() {
-    block* made = spare_ ? std::exchange(spare_, nullptr) : make_block(capacity_);
+    block* made = spare_ ? detail::take(spare_) : make_block(capacity_);
     made->next = nullptr;
     back_->next = made;
     back_ = made;
