@@ -293,7 +293,8 @@ int run_file_program(char** argv) {
   const file_plan plan{.file = argv[4],
                        .size = parse_number<std::size_t>("SIZE", argv[2], block_size, most),
                        .count = parse_number<std::uint64_t>("COUNT", argv[3], 1, most),
-                       .direct = what == "read-direct"};
+                       .direct = what == "read-direct",
+                       .registered = who == "weir-registered"};
   program_answer found{};
   if (what == "copy") {
     found = who == "weir"              ? weir_copies(plan)
@@ -301,7 +302,7 @@ int run_file_program(char** argv) {
             : who == "cp"              ? copies(plan, copy_by_program)
                                        : copies(plan, copy_by_hand);
   } else {
-    found = who == "weir" ? weir_reads(plan) : who == "uring" ? ring_reads(plan) : plain_reads(plan);
+    found = who.starts_with("weir") ? weir_reads(plan) : who == "uring" ? ring_reads(plan) : plain_reads(plan);
   }
   fmt::print("{:.4f} {:.4f} {}\n", found.first, found.second, found.right ? "right" : "wrong");
   return 0;

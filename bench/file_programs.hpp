@@ -15,9 +15,10 @@ inline constexpr unsigned reads_at_once = 32;
 
 struct file_plan {
   std::string file;
-  std::size_t size;     // of a read, or of the whole file that is copied
-  std::uint64_t count;  // how many reads, or copies
-  bool direct = false;  // past the kernel's cache
+  std::size_t size;         // of a read, or of the whole file that is copied
+  std::uint64_t count;      // how many reads, or copies
+  bool direct = false;      // past the kernel's cache
+  bool registered = false;  // memory that weir registers with its ring
 };
 
 /// Makes a file whose every 4 KiB tell where they are.

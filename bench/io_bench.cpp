@@ -55,6 +55,10 @@ std::vector<known_server> programs_of(std::vector<known_server> others) {
 const std::vector<io_kind>& io_kinds() {
   const known_server uring{"raw-uring", "raw io_uring", {"", {"uring"}, {}}, needs::ring};
   const known_server plain{"pread", "pread, one by one", {"", {"pread"}, {}}, needs::nothing};
+  const known_server registered{"weir-registered",
+                                "weir on io_uring, registered memory",
+                                {"", {"weir-registered"}, {{"WEIR_BACKEND", "uring"}}},
+                                needs::ring};
   const known_server fio{"fio", "fio, io_uring", {"", {}, {}}, needs::ring, "fio"};
   const std::vector<known_server> tls{
       {"weir-uring", "weir on io_uring", {"weir_tls_echo", {}, {{"WEIR_BACKEND", "uring"}}}, needs::ring},
@@ -78,7 +82,7 @@ const std::vector<io_kind>& io_kinds() {
        "read-direct",
        "random direct reads, 32 at once",
        {4 * kib, 64 * kib},
-       programs_of({uring, fio}),
+       programs_of({registered, uring, fio}),
        "fio",
        "raw-uring"},
       {io_operation::read_cached,

@@ -18,7 +18,7 @@ weir::task<> read_parts(weir::file& from, const file_plan& plan, std::span<std::
 }
 
 weir::task<> read_deep(weir::file& from, const file_plan& plan, std::uint64_t count, bool& right) {
-  weir::aligned_buffer buffers(reads_at_once * plan.size);
+  weir::aligned_buffer buffers(reads_at_once * plan.size, {.registered = plan.registered});
   co_await weir::with_task_group([&](weir::task_group& group) -> weir::task<> {
     for (unsigned i = 0; i < reads_at_once; ++i) {
       const std::uint64_t part = count / reads_at_once + (i < count % reads_at_once ? 1 : 0);

@@ -6,6 +6,8 @@
 #include <cstring>
 #include <stdexcept>
 
+#include "detail/registered_buffers.hpp"
+
 namespace weir {
 
 namespace {
@@ -31,5 +33,14 @@ aligned_buffer::aligned_buffer(std::size_t size, std::size_t alignment)
   if (size_ >= huge_page) static_cast<void>(::madvise(data_, size_ & ~(huge_page - 1), MADV_HUGEPAGE));
   std::memset(data_, 0, size_);
 }
+
+aligned_buffer::aligned_buffer(std::size_t size, aligned_buffer_options options)
+    : aligned_buffer(size, options.alignment) {
+  if (!options.registered || size_ == 0) return;
+  detail::registered_buffers::add(data_, size_);
+  registered_ = true;
+}
+
+void aligned_buffer::end_registration() noexcept { detail::registered_buffers::remove(data_); }
 
 }  // namespace weir

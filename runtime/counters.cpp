@@ -23,6 +23,7 @@ worker_counters& worker_counters::operator+=(const worker_counters& other) noexc
   lease_waits += other.lease_waits;
   zero_copy_sends += other.zero_copy_sends;
   zero_copy_copied += other.zero_copy_copied;
+  registered_transfers += other.registered_transfers;
   copied_by_range += other.copied_by_range;
   copied_by_sendfile += other.copied_by_sendfile;
   copied_by_splice += other.copied_by_splice;

@@ -42,6 +42,9 @@ struct worker_counters {
   std::uint64_t zero_copy_sends = 0;   ///< requests for which the kernel was given the caller's memory, and let it go
   std::uint64_t zero_copy_copied = 0;  ///< of those: it has copied all the same, where it tells (Linux 6.2)
 
+  // Direct reads and writes whose memory the ring has registered: see aligned_buffer_options::registered.
+  std::uint64_t registered_transfers = 0;
+
   // copy(): bytes, by the way that they have taken.
   std::uint64_t copied_by_range = 0;     ///< from file to file, by copy_file_range(2)
   std::uint64_t copied_by_sendfile = 0;  ///< from a file into a socket or a pipe, by sendfile(2) or the like

@@ -50,6 +50,8 @@ constexpr std::array per_worker = {
            &worker_counters::zero_copy_sends},
     metric{"weir_zero_copy_copied_total", kind::counter, "Of those: the kernel has copied all the same.",
            &worker_counters::zero_copy_copied},
+    metric{"weir_registered_transfers_total", kind::counter, "Direct reads and writes in registered memory.",
+           &worker_counters::registered_transfers},
     metric{"weir_copied_bytes_by_range_total", kind::counter, "Bytes that copy() moved by copy_file_range.",
            &worker_counters::copied_by_range},
     metric{"weir_copied_bytes_by_sendfile_total", kind::counter, "Bytes that copy() moved by sendfile.",

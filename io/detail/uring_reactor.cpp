@@ -228,6 +228,7 @@ void uring_reactor::shut_down() noexcept {
   if (wake_armed_) wake();
   const __kernel_timespec limit{.tv_sec = 1, .tv_nsec = 0};
   for (int tries = 0; tries < 10 && wake_armed_; ++tries) flush_and_reap(1, &limit);
+  buffers_.end(ring_, *this);
   // Nothing is in flight that could still choose one of its buffers.
   if (has_buffer_ring_) static_cast<void>(io_uring_unregister_buf_ring(&ring_, lease_pool::ring_group));
   io_reactor::shut_down();
@@ -265,6 +266,10 @@ io_uring_sqe* uring_reactor::next_entry() noexcept {
 
 void uring_reactor::put(io_leaf& op, io_uring_sqe& entry) noexcept {
   op.prepare(*reinterpret_cast<ring_entry*>(&entry));
+  // Only where a device reads and writes the memory: for what is copied a registered buffer saves next to nothing.
+  if (op.is_direct() && registered_buffers::changes() != 0 && buffers_.use(entry, ring_, *this)) {
+    counters_.registered_transfers.add();
+  }
   entry.user_data = address_of(op);
   op.where = io_leaf::place::submitted;
 }
@@ -463,6 +468,7 @@ void uring_reactor::run_deferred_work(unsigned inline_at_most) noexcept {
 }
 
 void uring_reactor::flush_and_reap(unsigned wanted, const __kernel_timespec* timeout) noexcept {
+  buffers_.catch_up(ring_);
   if (!waiting_.empty() || !uncancelled_.empty()) fill_from_queues();
   if (wakeable_ && !wake_armed_) arm_wake();
   // What the kernel does not take now must not wait for what it has: the missing one may be what ends the wait.

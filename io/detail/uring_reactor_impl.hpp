@@ -11,6 +11,7 @@
 #include "blocking_step.hpp"
 #include "io_reactor.hpp"
 #include "leaf_queue.hpp"
+#include "ring_buffers_impl.hpp"
 
 namespace weir::detail {
 
@@ -84,6 +85,7 @@ class uring_reactor final : public io_reactor, private blocking_host {
   leaf_queue uncancelled_;  // submitted operations for whose cancel there was no entry
   leaf_queue completed_;    // without the ring: to be completed at the next turn
   std::bitset<256> known_;  // by opcode: the operations of the ring
+  ring_buffers buffers_;
 };
 
 }  // namespace weir::detail

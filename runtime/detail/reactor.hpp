@@ -50,6 +50,7 @@ struct reactor_counters {
   counter buffers_brought;  // returned by other threads; raised under a lock of theirs
   counter zero_copy_sends;
   counter zero_copy_copied;
+  counter registered_transfers;
   counter copied_by_range;
   counter copied_by_sendfile;
   counter copied_by_splice;

@@ -254,6 +254,7 @@ worker_counters worker::counters() const noexcept {
   now.lease_waits = of_io.lease_waits.read();
   now.zero_copy_sends = of_io.zero_copy_sends.read();
   now.zero_copy_copied = of_io.zero_copy_copied.read();
+  now.registered_transfers = of_io.registered_transfers.read();
   now.copied_by_range = of_io.copied_by_range.read();
   now.copied_by_sendfile = of_io.copied_by_sendfile.read();
   now.copied_by_splice = of_io.copied_by_splice.read();

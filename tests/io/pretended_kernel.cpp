@@ -20,6 +20,7 @@ std::atomic<unsigned> known{everything};
 std::atomic<unsigned> most{everything};
 std::atomic<unsigned> known_operations{everything};
 std::atomic<bool> refuses_buffer_rings{false};
+std::atomic<bool> refuses_locked_memory{false};
 std::atomic<unsigned> rings_left{everything};
 std::atomic<unsigned> flags{0};
 std::atomic<unsigned> size{0};
@@ -92,6 +93,22 @@ extern "C" int io_uring_register_buf_ring(io_uring* ring, io_uring_buf_reg* want
   return real ? real(ring, wanted, options) : -ENOSYS;
 }
 
+/// The same. Tables that can be changed came in 5.19, too.
+extern "C" int io_uring_register_buffers_sparse(io_uring* ring, unsigned slots) {
+  if ((known & IORING_SETUP_COOP_TASKRUN) == 0) return -EINVAL;
+  static const auto real = reinterpret_cast<decltype(&io_uring_register_buffers_sparse)>(
+      ::dlsym(RTLD_NEXT, "io_uring_register_buffers_sparse"));
+  return real ? real(ring, slots) : -ENOSYS;
+}
+
+extern "C" int io_uring_register_buffers_update_tag(io_uring* ring, unsigned from, const iovec* buffers,
+                                                    const __u64* tags, unsigned count) {
+  if (refuses_locked_memory && buffers->iov_base) return -ENOMEM;
+  static const auto real = reinterpret_cast<decltype(&io_uring_register_buffers_update_tag)>(
+      ::dlsym(RTLD_NEXT, "io_uring_register_buffers_update_tag"));
+  return real ? real(ring, from, buffers, tags, count) : -ENOSYS;
+}
+
 namespace test {
 
 pretended_kernel::pretended_kernel(unsigned only_flags, unsigned most_entries, unsigned operations,
@@ -107,6 +124,9 @@ pretended_kernel::~pretended_kernel() { known = most = known_operations = rings_
 
 no_buffer_rings::no_buffer_rings() { refuses_buffer_rings = true; }
 no_buffer_rings::~no_buffer_rings() { refuses_buffer_rings = false; }
+
+no_locked_memory::no_locked_memory() { refuses_locked_memory = true; }
+no_locked_memory::~no_locked_memory() { refuses_locked_memory = false; }
 
 unsigned pretended_kernel::flags_used() const { return flags; }
 unsigned pretended_kernel::entries_used() const { return size; }
@@ -124,6 +144,14 @@ bool has_buffer_rings() {
   wanted.ring_addr = reinterpret_cast<std::uintptr_t>(page.data());
   wanted.ring_entries = 1;
   const bool has = io_uring_register_buf_ring(&ring, &wanted, 0) == 0;
+  io_uring_queue_exit(&ring);
+  return has;
+}
+
+bool has_buffer_tables() {
+  io_uring ring;
+  if (io_uring_queue_init(4, &ring, 0) != 0) return false;
+  const bool has = io_uring_register_buffers_sparse(&ring, 1) == 0;
   io_uring_queue_exit(&ring);
   return has;
 }

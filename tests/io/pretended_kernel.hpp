@@ -29,6 +29,15 @@ class no_buffer_rings {
   ~no_buffer_rings();
 };
 
+/// While it lives, rings refuse to register a buffer for want of memory that may be locked. One at a time.
+class no_locked_memory {
+ public:
+  no_locked_memory();
+  no_locked_memory(const no_locked_memory&) = delete;
+  no_locked_memory& operator=(const no_locked_memory&) = delete;
+  ~no_locked_memory();
+};
+
 struct kernel_version {
   const char* name;
   unsigned flags;       // with which a ring is made there
@@ -40,6 +49,9 @@ std::span<const kernel_version> older_kernels();
 
 /// Does this kernel have rings of buffers?
 bool has_buffer_rings();
+
+/// Does this kernel have tables of registered buffers that can be changed?
+bool has_buffer_tables();
 
 /// Does a runtime that is asked for nothing special use io_uring here?
 bool ring_is_default();
