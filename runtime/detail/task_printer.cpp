@@ -32,8 +32,8 @@ void task_printer::begin(const char* what) {
 
 void task_printer::stack(const promise_base* frame) {
   const std::string indent(std::size_t{2} * depth_ + 2, ' ');
+  note_frames(frame);
   for (; frame; frame = outwards(*frame)) {
-    frames_[frame] = tasks_;
     const std::source_location& at = frame->awaiting_at;
     fmt::format_to(std::back_inserter(text_), "{}{} at {}:{}\n", indent, at.function_name(), at.file_name(), at.line());
   }
@@ -42,6 +42,10 @@ void task_printer::stack(const promise_base* frame) {
     fmt::format_to(std::back_inserter(text_), "{}spawned at {}:{}\n", indent, at.file_name(), at.line());
   }
   in_ = nullptr;
+}
+
+void task_printer::note_frames(const promise_base* frame) {
+  for (; frame; frame = outwards(*frame)) frames_[frame] = tasks_;
 }
 
 void task_printer::waits(const leaf& in) {
@@ -60,11 +64,12 @@ void task_printer::shielded(const promise_base& frame) {
   stack(&frame);
 }
 
-void task_printer::body_elsewhere() {
+void task_printer::body_elsewhere(const promise_base* frame) {
   if (!in_) return;  // the body of a group inside when_all: its own strand tells
   const auto found = ready_.find(in_);
   const bool is_ready = found != ready_.end();
   begin(is_ready ? "is ready to run:\n" : "is running, or waits for its children:\n");
+  note_frames(frame);
   stack(is_ready ? found->second : nullptr);
 }
 

@@ -100,6 +100,70 @@ TEST_CASE("P32: dump_tasks tells which task holds the mutex that another waits f
   });
 }
 
+TEST_CASE("P32: dump_tasks tells which task holds a mutex also when that one waits for its children") {
+  simulate([]() -> weir::task<> {
+    weir::mutex m;
+    std::vector<std::string> texts;
+    auto wants = [&]() -> weir::task<> { const auto guard = co_await m.lock(); };
+    auto look = [&]() -> weir::task<> {
+      co_await weir::sleep_for(1s);
+      texts.push_back(weir::dump_tasks());
+    };
+    auto body = [&](weir::task_group& g) -> weir::task<> {
+      auto in_a_group = [&]() -> weir::task<> {
+        const auto guard = co_await m.lock();
+        auto spawns = [&](weir::task_group& inner) -> weir::task<> {
+          inner.spawn(wants);
+          co_return;
+        };
+        co_await weir::with_task_group(spawns);
+      };
+      auto in_when_all = [&]() -> weir::task<> {
+        const auto guard = co_await m.lock();
+        co_await weir::when_all(wants(), weir::sleep_for(10s));
+      };
+      auto in_when_any = [&]() -> weir::task<> {
+        const auto guard = co_await m.lock();
+        co_await weir::when_any(wants(), weir::sleep_for(10s));
+      };
+      auto held_by_a_stopped_body = [&]() -> weir::task<> {
+        auto stops = [&](weir::task_group& inner) -> weir::task<> {
+          const auto guard = co_await m.lock();
+          auto lingers = []() -> weir::task<> { co_await weir::shielded(weir::sleep_for(10s)); };
+          inner.spawn(lingers);
+          co_await weir::yield();
+          inner.cancel();
+          co_await weir::sleep_for(1h);
+        };
+        static_cast<void>(co_await weir::as_result(weir::with_task_group(stops)));
+      };
+      auto stopped = g.spawn(in_a_group);
+      co_await look();
+      stopped.request_cancellation();
+      co_await weir::sleep_for(1ms);
+      stopped = g.spawn(in_when_all);
+      co_await look();
+      stopped.request_cancellation();
+      co_await weir::sleep_for(1ms);
+      stopped = g.spawn(in_when_any);
+      co_await look();
+      stopped.request_cancellation();
+      co_await weir::sleep_for(1ms);
+      g.spawn(held_by_a_stopped_body);
+      co_await weir::sleep_for(1ms);
+      g.spawn(wants);
+      co_await look();
+    };
+    co_await weir::with_task_group(body);
+    REQUIRE(texts.size() == 4);
+    for (const std::string& text : texts) {
+      INFO(text);
+      CHECK(contains(text, "task 2 is running, or waits for its children:"));
+      CHECK(contains(text, "waits in mutex::lock (held by task 2) for "));
+    }
+  });
+}
+
 TEST_CASE("dump_tasks does not take what waits since a worker's first turn to have waited since the machine started") {
   auto main = []() -> weir::task<> {
     std::string text;
