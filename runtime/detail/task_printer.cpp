@@ -89,11 +89,16 @@ void task_printer::child(const strand& of_group) {
 }
 
 std::string task_printer::text() const {
-  std::string all = text_;
-  for (std::size_t i = held_.size(); i-- != 0;) {  // from the end, so that what is before stays where it is
-    const auto found = frames_.find(held_[i].frame);
-    if (found != frames_.end()) all.insert(held_[i].at, fmt::format(" (held by task {})", found->second));
+  std::string all;
+  std::size_t taken = 0;
+  for (const held& one : held_) {
+    const auto found = frames_.find(one.frame);
+    if (found == frames_.end()) continue;
+    all.append(text_, taken, one.at - taken);
+    taken = one.at;
+    fmt::format_to(std::back_inserter(all), " (held by task {})", found->second);
   }
+  all.append(text_, taken);
   return all;
 }
 

@@ -38,7 +38,7 @@ class task_printer final : public wait_visitor {
   void child(const strand& of_group) override;
 
   [[nodiscard]] int tasks() const noexcept { return tasks_; }
-  /// At the end: all of it, with the numbers of those who hold what others wait for. O(its length, for each of those).
+  /// At the end: all of it, with the numbers of those who hold what others wait for. O(its length).
   [[nodiscard]] std::string text() const;
 
  private:
