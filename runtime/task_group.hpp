@@ -123,6 +123,9 @@ class task_group : private detail::group_core, private detail::boundary {
   bool before_unwinding(const detail::unwind_point& from) noexcept final;
   verdict stopped() noexcept final;
   detail::promise_base* drained(detail::optional_guard<detail::spin_lock>& guard) noexcept final;
+  [[nodiscard]] const detail::promise_base* suspended_around() const noexcept final {
+    return waits_ == waits::unwinding ? unwinding_.frame : frame;
+  }
   [[nodiscard]] const char* name() const noexcept final { return "task_group"; }
 
   enum class waits : std::uint8_t { joiner, scope, unwinding };

@@ -34,6 +34,7 @@ class all_core : public group_core {
 
  private:
   promise_base* drained(optional_guard<spin_lock>& guard) noexcept final;
+  [[nodiscard]] const promise_base* suspended_around() const noexcept final { return frame_; }
   /// Whether every child has a result.
   [[nodiscard]] virtual bool complete() const noexcept = 0;
 

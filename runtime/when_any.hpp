@@ -42,6 +42,7 @@ class any_core : public group_core {
  private:
   bool child_ended(strand& child, bool stopped) noexcept final;
   promise_base* drained(optional_guard<spin_lock>& guard) noexcept final;
+  [[nodiscard]] const promise_base* suspended_around() const noexcept final { return frame_; }
 
   promise_base* frame_ = nullptr;
   boundary* scope_ = nullptr;

@@ -34,8 +34,8 @@ namespace detail {
 
 std::coroutine_handle<> condition_wait_operation::start(const await_context& context) noexcept {
   if (!begin(context)) return std::noop_coroutine();
-  task_ = context.frame;
   mutex& held = mutex_;
+  holder_ = held.holder_.load(std::memory_order_relaxed);
   if (on_.enter(*this) == admission::refused) {
     complete_stopped();  // with the mutex, which was not released
     return std::noop_coroutine();
@@ -47,7 +47,7 @@ std::coroutine_handle<> condition_wait_operation::start(const await_context& con
 
 void condition_wait_operation::resume() noexcept {
   finish();
-  mutex_.holder_.store(task_, std::memory_order_relaxed);
+  mutex_.holder_.store(holder_, std::memory_order_relaxed);
 }
 
 void condition_wait_operation::request_stop(cancellation_cause) noexcept {
@@ -89,9 +89,10 @@ class condition_waiting_thread final : public condition_waiter {
 
   void wait(condition_variable& on) noexcept {
     static_cast<void>(on.enter(*this));  // nobody stops a thread
+    const void* const holder = mutex_.holder_.load(std::memory_order_relaxed);
     mutex_.release();
     latch_.wait();
-    mutex_.holder_.store(mutex::this_thread(), std::memory_order_relaxed);
+    mutex_.holder_.store(holder, std::memory_order_relaxed);
   }
 
  private:

@@ -55,8 +55,8 @@ class [[nodiscard]] condition_wait_operation final : public operation_base,
 
   condition_variable& on_;
   mutex& mutex_;
-  const promise_base* task_ = nullptr;
-  bool wants_lock_ = false;  // the next to wake it is the mutex
+  const void* holder_ = nullptr;  // of the mutex: that of the guard, which stays where it is
+  bool wants_lock_ = false;       // the next to wake it is the mutex
   bool stopping_ = false;
 };
 

@@ -98,7 +98,7 @@ void group_core::visit(wait_visitor& visitor) const {
   if (const stoppable* body = state_.inner()) {
     body->visit(visitor);
   } else {
-    visitor.body_elsewhere();
+    visitor.body_elsewhere(suspended_around());
   }
   // No task runs, but threads outside of the runtime may spawn.
   const auto show = [&](const child_list& in) {

@@ -167,6 +167,8 @@ class group_core : public stoppable {
   /// group has gone on by itself. Under the lock, which it gives back once it knows what to do: until then a stop
   /// cannot change who waits, and after it the group may be gone.
   virtual promise_base* drained(optional_guard<spin_lock>& guard) noexcept = 0;
+  /// For reports, while nothing runs: the innermost frame that is known to be suspended around the children, or null.
+  [[nodiscard]] virtual const promise_base* suspended_around() const noexcept { return nullptr; }
 
   /// After leave(): whether the group's own source fired first (a failure, a winner, cancel()), and not the enclosing
   /// scope's.

@@ -15,8 +15,9 @@ class strand;
 class wait_visitor {
  public:
   virtual void waits(const leaf& in) = 0;
-  /// The body of a group, which is in nothing that waits: it runs, is ready, or has ended before its children.
-  virtual void body_elsewhere() = 0;
+  /// The body of a group, which is in nothing that waits: it runs, is ready, or has ended before its children. `frame`
+  /// is the innermost one that is known to be suspended around it, or null.
+  virtual void body_elsewhere(const promise_base* frame) = 0;
   /// It is in a section that hides it, awaited by `frame`.
   virtual void shielded(const promise_base& frame) = 0;
   virtual void child(const strand& of_group) = 0;

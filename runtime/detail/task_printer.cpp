@@ -32,8 +32,8 @@ void task_printer::begin(const char* what) {
 
 void task_printer::stack(const promise_base* frame) {
   const std::string indent(std::size_t{2} * depth_ + 2, ' ');
+  note_frames(frame);
   for (; frame; frame = outwards(*frame)) {
-    frames_[frame] = tasks_;
     const std::source_location& at = frame->awaiting_at;
     fmt::format_to(std::back_inserter(text_), "{}{} at {}:{}\n", indent, at.function_name(), at.file_name(), at.line());
   }
@@ -42,6 +42,10 @@ void task_printer::stack(const promise_base* frame) {
     fmt::format_to(std::back_inserter(text_), "{}spawned at {}:{}\n", indent, at.file_name(), at.line());
   }
   in_ = nullptr;
+}
+
+void task_printer::note_frames(const promise_base* frame) {
+  for (; frame; frame = outwards(*frame)) frames_[frame] = tasks_;
 }
 
 void task_printer::waits(const leaf& in) {
@@ -60,11 +64,12 @@ void task_printer::shielded(const promise_base& frame) {
   stack(&frame);
 }
 
-void task_printer::body_elsewhere() {
+void task_printer::body_elsewhere(const promise_base* frame) {
   if (!in_) return;  // the body of a group inside when_all: its own strand tells
   const auto found = ready_.find(in_);
   const bool is_ready = found != ready_.end();
   begin(is_ready ? "is ready to run:\n" : "is running, or waits for its children:\n");
+  note_frames(frame);
   stack(is_ready ? found->second : nullptr);
 }
 
@@ -84,11 +89,16 @@ void task_printer::child(const strand& of_group) {
 }
 
 std::string task_printer::text() const {
-  std::string all = text_;
-  for (std::size_t i = held_.size(); i-- != 0;) {  // from the end, so that what is before stays where it is
-    const auto found = frames_.find(held_[i].frame);
-    if (found != frames_.end()) all.insert(held_[i].at, fmt::format(" (held by task {})", found->second));
+  std::string all;
+  std::size_t taken = 0;
+  for (const held& one : held_) {
+    const auto found = frames_.find(one.frame);
+    if (found == frames_.end()) continue;
+    all.append(text_, taken, one.at - taken);
+    taken = one.at;
+    fmt::format_to(std::back_inserter(all), " (held by task {})", found->second);
   }
+  all.append(text_, taken);
   return all;
 }
 

@@ -34,16 +34,18 @@ class task_printer final : public wait_visitor {
 
   void waits(const leaf& in) override;
   void shielded(const promise_base& frame) override;
-  void body_elsewhere() override;
+  void body_elsewhere(const promise_base* frame) override;
   void child(const strand& of_group) override;
 
   [[nodiscard]] int tasks() const noexcept { return tasks_; }
-  /// At the end: all of it, with the numbers of those who hold what others wait for. O(its length, for each of those).
+  /// At the end: all of it, with the numbers of those who hold what others wait for. O(its length).
   [[nodiscard]] std::string text() const;
 
  private:
   void begin(const char* what);
   void stack(const promise_base* frame);
+  /// The task that was begun last has this frame, and those that wait for it to return.
+  void note_frames(const promise_base* frame);
 
   std::uint32_t tick_ = 0;
   bool with_ages_ = false;

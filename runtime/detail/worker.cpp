@@ -507,8 +507,9 @@ void worker::idle() noexcept {
     return;
   }
   if (core_.stealing() && find_work()) return;
+  const duration pause = judge_wakeup();
   if (spin()) return;
-  const time_point watch_ends = begin_watch();
+  const time_point watch_ends = begin_watch(pause);
   const bool watching = watch_ends != no_deadline;
   rest_.exchange(rest::parked, std::memory_order_seq_cst);
   if (core_.shared()) core_.parked_.fetch_add(1, std::memory_order_seq_cst);
@@ -529,13 +530,14 @@ void worker::idle() noexcept {
   leave_rest(work_elsewhere, watching);
 }
 
-time_point worker::begin_watch() noexcept {
+duration worker::judge_wakeup() noexcept {
   const time_point woken = std::exchange(woken_to_search_, no_deadline);
-  if (woken == no_deadline) return no_deadline;
-  const time_point now = monotonic_now();
-  const duration pause = pause_.after(now - woken);
+  return woken == no_deadline ? duration::zero() : pause_.after(monotonic_now() - woken);
+}
+
+time_point worker::begin_watch(duration pause) noexcept {
   if (pause == duration::zero() || core_.wakeups_pause_.exchange(true, std::memory_order_seq_cst)) return no_deadline;
-  return add_saturated(now, pause);
+  return add_saturated(monotonic_now(), pause);
 }
 
 void worker::leave_rest(bool work_elsewhere, bool watching) noexcept {

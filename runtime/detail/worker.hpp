@@ -201,9 +201,12 @@ class worker {
   bool find_work() noexcept;
   void end_search() noexcept;
   [[nodiscard]] bool work_is_left() noexcept;
-  /// Before it parks. If wake-ups are to pause because the last one has brought too little: until when, at the most, it
-  /// rests and keeps the watch. Otherwise no_deadline.
-  [[nodiscard]] time_point begin_watch() noexcept;
+  /// With nothing left to do, before it spins, which is no work: for how long wake-ups are to pause because the last
+  /// one has brought too little.
+  [[nodiscard]] duration judge_wakeup() noexcept;
+  /// Before it parks. If wake-ups are to pause: until when, at the most, it rests and keeps the watch. Otherwise
+  /// no_deadline.
+  [[nodiscard]] time_point begin_watch(duration pause) noexcept;
   void leave_rest(bool work_elsewhere, bool watching) noexcept;
   bool spin() noexcept;
 

@@ -1,6 +1,7 @@
 #include <weir/runtime/dump_tasks.hpp>
 
 #include <array>
+#include <ctime>
 #include <thread>
 
 #include "support.hpp"
@@ -97,6 +98,108 @@ TEST_CASE("P32: dump_tasks tells which task holds the mutex that another waits f
     CHECK(contains(text, "task 3 waits in mutex::lock (held by task 2) for 0.500 s:"));
     // Who moves a guard may move it anywhere.
     CHECK(contains(moved, "task 3 waits in mutex::lock for 1.500 s:"));
+  });
+}
+
+TEST_CASE("P32: dump_tasks tells which task holds a mutex also when that one waits for its children") {
+  simulate([]() -> weir::task<> {
+    weir::mutex m;
+    std::vector<std::string> texts;
+    auto wants = [&]() -> weir::task<> { const auto guard = co_await m.lock(); };
+    auto look = [&]() -> weir::task<> {
+      co_await weir::sleep_for(1s);
+      texts.push_back(weir::dump_tasks());
+    };
+    auto body = [&](weir::task_group& g) -> weir::task<> {
+      auto in_a_group = [&]() -> weir::task<> {
+        const auto guard = co_await m.lock();
+        auto spawns = [&](weir::task_group& inner) -> weir::task<> {
+          inner.spawn(wants);
+          co_return;
+        };
+        co_await weir::with_task_group(spawns);
+      };
+      auto in_when_all = [&]() -> weir::task<> {
+        const auto guard = co_await m.lock();
+        co_await weir::when_all(wants(), weir::sleep_for(10s));
+      };
+      auto in_when_any = [&]() -> weir::task<> {
+        const auto guard = co_await m.lock();
+        co_await weir::when_any(wants(), weir::sleep_for(10s));
+      };
+      auto held_by_a_stopped_body = [&]() -> weir::task<> {
+        auto stops = [&](weir::task_group& inner) -> weir::task<> {
+          const auto guard = co_await m.lock();
+          auto lingers = []() -> weir::task<> { co_await weir::shielded(weir::sleep_for(10s)); };
+          inner.spawn(lingers);
+          co_await weir::yield();
+          inner.cancel();
+          co_await weir::sleep_for(1h);
+        };
+        static_cast<void>(co_await weir::as_result(weir::with_task_group(stops)));
+      };
+      auto stopped = g.spawn(in_a_group);
+      co_await look();
+      stopped.request_cancellation();
+      co_await weir::sleep_for(1ms);
+      stopped = g.spawn(in_when_all);
+      co_await look();
+      stopped.request_cancellation();
+      co_await weir::sleep_for(1ms);
+      stopped = g.spawn(in_when_any);
+      co_await look();
+      stopped.request_cancellation();
+      co_await weir::sleep_for(1ms);
+      g.spawn(held_by_a_stopped_body);
+      co_await weir::sleep_for(1ms);
+      g.spawn(wants);
+      co_await look();
+    };
+    co_await weir::with_task_group(body);
+    REQUIRE(texts.size() == 4);
+    for (const std::string& text : texts) {
+      INFO(text);
+      CHECK(contains(text, "task 2 is running, or waits for its children:"));
+      CHECK(contains(text, "waits in mutex::lock (held by task 2) for "));
+    }
+  });
+}
+
+TEST_CASE("P32: to name whom thousands of tasks wait for takes dump_tasks no longer than to list them") {
+  simulate([]() -> weir::task<> {
+    constexpr int waiters = test::scaled(30'000, 3'000);
+    weir::mutex m;
+    std::string named;
+    std::string listed;
+    const auto dump = [](std::string& into) {
+      const std::clock_t begun = std::clock();  // of CPU: others may be busy, too
+      into = weir::dump_tasks();
+      return static_cast<double>(std::clock() - begun) / CLOCKS_PER_SEC;
+    };
+    auto body = [&](weir::task_group& g) -> weir::task<> {
+      auto holds = [&]() -> weir::task<> {
+        auto guard = co_await m.lock();
+        co_await weir::sleep_for(2s);
+        const weir::mutex_guard elsewhere = std::move(guard);
+        co_await weir::sleep_for(2s);
+      };
+      auto wants = [&]() -> weir::task<> { const auto guard = co_await m.lock(); };
+      g.spawn(holds);
+      co_await weir::sleep_for(500ms);
+      for (int i = 0; i < waiters; ++i) g.spawn(wants);
+      co_await weir::sleep_for(500ms);
+      const auto to_name = dump(named);
+      co_await weir::sleep_for(2s);
+      const auto to_list = dump(listed);
+      CHECK(to_name < 4 * to_list + 0.2);
+      g.cancel();
+    };
+    static_cast<void>(co_await weir::as_result(weir::with_task_group(body)));
+    const std::string held = " (held by task 2)";
+    CHECK(!contains(listed, held));
+    int found = 0;
+    for (std::size_t at = named.find(held); at != std::string::npos; at = named.find(held, at + 1)) ++found;
+    CHECK(found == waiters);
   });
 }
 

@@ -19,6 +19,7 @@ class onlooker {
     while (core_.parked() != core_.worker_count()) std::this_thread::yield();
   }
   [[nodiscard]] unsigned wakeups() const { return static_cast<unsigned>(core_.counters().total.wakeups); }
+  [[nodiscard]] unsigned parks() const { return static_cast<unsigned>(core_.counters().total.parks); }
 
  private:
   weir::detail::runtime_core& core_;
@@ -222,4 +223,32 @@ TEST_CASE("parking: a task beside one that computes finds another worker, also w
     };
     weir::run(main(), {.workers = workers});
   }
+}
+
+TEST_CASE("parking: how long a worker spins before it parks is not taken for work that its wake-up has brought") {
+  const test::watchdog dog;
+  test::watchdog::watch("wake-ups for nothing");
+  constexpr unsigned rounds = 1'000;
+  const auto wakeups_with = [](weir::duration spin) {
+    weir::runtime rt({.workers = 2, .spin = spin});
+    const onlooker at(rt);
+    auto main = [&at]() -> weir::task<unsigned> {
+      auto nothing = []() -> weir::task<> { co_return; };
+      const unsigned before = at.wakeups();
+      for (unsigned i = 0; i < rounds; ++i) {
+        const unsigned wakeups = at.wakeups();
+        const unsigned parks = at.parks();
+        co_await weir::spawn(nothing).join();  // over long before the other worker comes
+        while (at.wakeups() != wakeups && at.parks() == parks) std::this_thread::yield();
+      }
+      co_return at.wakeups() - before;
+    };
+    return rt.block_on(main());
+  };
+  const unsigned parking = wakeups_with(0us);
+  const unsigned spinning = wakeups_with(50us);
+  CAPTURE(parking);
+  CAPTURE(spinning);
+  // While wake-ups pause hundreds of these fit in. On a slow machine even nothing takes so long that it seems to pay.
+  CHECK(spinning <= 4 * parking + rounds / 10);
 }

@@ -1,9 +1,13 @@
 #include <weir/sync/condition_variable.hpp>
 
+#include <array>
+#include <cstddef>
 #include <deque>
 #include <stdexcept>
+#include <string>
 #include <thread>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "support.hpp"
@@ -304,4 +308,50 @@ TEST_CASE("condition_variable: a plain thread waits") {
   weir::run(main(), {.workers = 1});
   waits.join();
   CHECK(is_free(m));
+}
+
+namespace {
+
+template <std::size_t Size>
+weir::task<> locks(weir::mutex& m, int& locked) {
+  std::array<char, Size> of_the_frame{};
+  const auto guard = co_await m.lock();
+  of_the_frame.back() = 1;
+  locked += of_the_frame.back();
+}
+
+}  // namespace
+
+TEST_CASE("after a wait it is known again who holds the mutex: the task of the guard, and not the frame that waited") {
+  simulate([]() -> weir::task<> {
+    weir::mutex m;
+    weir::condition_variable changed;
+    bool ready = false;
+    int locked = 0;
+    std::string text;
+    auto body = [&](weir::task_group& g) -> weir::task<> {
+      auto waits = [&]() -> weir::task<> {
+        auto guard = co_await m.lock();
+        auto is_ready = [&] { return ready; };
+        co_await changed.wait(guard, is_ready);
+        co_await weir::sleep_for(10s);
+      };
+      g.spawn(waits);
+      co_await weir::sleep_for(1s);
+      ready = true;
+      changed.notify_one();
+      co_await weir::sleep_for(1s);
+      // Of all sizes: one of them has its frame where the one that waited had been.
+      const auto spawn_all = [&]<std::size_t... I>(std::index_sequence<I...>) {
+        (g.spawn(locks<16 * I + 1>(m, locked)), ...);
+      };
+      spawn_all(std::make_index_sequence<30>());
+      co_await weir::sleep_for(1s);
+      text = weir::dump_tasks();
+    };
+    co_await weir::with_task_group(body);
+    CHECK(locked == 30);
+    INFO(text);
+    CHECK(text.find("task 3 waits in mutex::lock (held by task 2)") != std::string::npos);
+  });
 }
