@@ -210,11 +210,12 @@ TEST_CASE("parking: a task beside one that computes finds another worker, also w
         auto meet = [workers](weir::task_group& group) -> weir::task<> {
           auto met = std::make_shared<std::atomic<unsigned>>(0);
           for (unsigned k = 0; k < workers; ++k) {
-            group.spawn([met, workers]() -> weir::task<> {
+            auto meets = [met, workers]() -> weir::task<> {
               ++*met;
               while (*met < workers) std::this_thread::yield();
               co_return;
-            });
+            };
+            group.spawn(meets);
           }
           co_return;
         };
