@@ -124,7 +124,8 @@ class [[nodiscard]] with_lock_operation final : public operation_base {
 /// std::mutex across a co_await: the task may go on in another thread.)
 ///
 /// dump_tasks(), and the report of a deadlock, say of a task that waits which task holds the lock, as long as its guard
-/// stays where it was made. waits() tells whether the lock is a hot one.
+/// stays where it was made. (So a guard that is made on the heap and outlives its task is to be moved there:
+/// `auto g = co_await m.lock(); new session(std::move(g))`.) waits() tells whether the lock is a hot one.
 ///
 /// Uncontended, locking and unlocking are one atomic instruction each, and none for a mutex that was made on a confined
 /// worker: that one belongs to the worker, and so do its guards. Allocates nothing. It must outlive its guards and all

@@ -251,9 +251,12 @@ class model {
         return go(at::turn);
       case at::stuck:
         return false;
-      case at::deliver:  // what comes by message is ready here, and for nobody else
+      case at::deliver: {  // what comes by message is ready here; the second such task is for a helper
+        const bool delivered = s.inbox[me] != 0;
         s.queue[me] = static_cast<std::uint8_t>(s.queue[me] + std::exchange(s.inbox[me], std::uint8_t{0}));
-        return go(s.queue[me] != 0 || s.injected != 0 ? at::poll : at::idle);
+        x.back = s.queue[me] != 0 || s.injected != 0 ? at::poll : at::idle;
+        return go(delivered && s.queue[me] >= 2 ? at::help : x.back);
+      }
       case at::poll:
         reach_polled(s, me, at::turn);
         return true;
@@ -423,7 +426,10 @@ class model {
     if (s.threads[me].posts != 0) {
       state completed = s;
       --completed.threads[me].posts;
-      ++completed.queue[me];
+      if (++completed.queue[me] >= 2) {
+        completed.threads[me].back = next;
+        completed.threads[me].next = at::help;
+      }
       reach(completed);
     }
     if (!s.signalled[me]) return;
@@ -451,6 +457,7 @@ TEST_CASE("parking model: no worker rests beside work, however the steps interle
   CHECK(explore({.workers = 2, .injects = {2, 0}, .pauses = false}) == "");
   CHECK(explore({.workers = 2, .injects = {1, 0}, .posts = {1, 0}}) == "");
   CHECK(explore({.workers = 2, .injects = {1, 0}, .completions = 1}) == "");
+  CHECK(explore({.workers = 2, .posts = {1, 0}, .completions = 1}) == "");
   if (test::sanitized) return;
   CHECK(explore({.workers = 2, .injects = {3, 0}, .pauses = false}) == "");
   CHECK(explore({.workers = 3, .spawns = 1, .pauses = false}) == "");
