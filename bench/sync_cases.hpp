@@ -238,9 +238,10 @@ class event_case {
   void start(std::uint64_t operations, Spawn spawn) {
     turns_ = {};
     expected_ = operations;
+    // Before anybody waits: a run leaves the signal there, and beside a player it would become a second one.
+    there_.set();
     spawn(play(there_, back_, operations, turns_[0]));
     spawn(play(back_, there_, operations, turns_[1]));
-    there_.set();
   }
   bool right() const { return turns_[0] == expected_ && turns_[1] == expected_; }
 
