@@ -83,7 +83,7 @@ metrics::sample& metrics::find(std::string_view name, std::string_view help, con
   std::string text = written(with);
   auto of_name = std::find_if(families_.begin(), families_.end(), [&](const auto& f) { return f->name == name; });
   if (of_name == families_.end()) {
-    families_.emplace_back(new family{std::string(name), std::string(help), type, {}});
+    families_.push_back(detail::owned<family>(new family{std::string(name), std::string(help), type, {}}));
     of_name = families_.end() - 1;
   }
   family& found = **of_name;

@@ -56,7 +56,7 @@ void service::observe(std::function<void(std::string_view)> observer) { observer
 void service::add_component(std::string name, std::function<task<>(component&)> life,
                             const component_options& options) {
   if (state() != service_state::idle) throw std::logic_error("weir::service: add() after run()");
-  components_.emplace_back(new component(std::move(name), std::move(life), options, changed_));
+  components_.push_back(detail::owned<component>(new component(std::move(name), std::move(life), options, changed_)));
 }
 
 bool service::is_live() const noexcept {
