@@ -76,7 +76,7 @@ std::vector<std::string> command::environment_now() const {
   }
   for (const auto& [name, value, is_set] : changes_) {
     std::erase_if(variables, [&of = name](const std::string& one) { return name_in(one) == of; });
-    if (is_set) variables.push_back(name + "=" + value);
+    if (is_set) variables.emplace_back(name).append("=").append(value);
   }
   return variables;
 }

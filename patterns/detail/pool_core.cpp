@@ -196,7 +196,7 @@ pooled& pool_core::lease(owned resource, std::source_location where) {
   const std::lock_guard guard(mutex_);
   if (closed_) {
     ++stats_.closed;
-    late = std::move(resource);  // destroyed after the lock is free
+    late.reset(resource.release());  // destroyed after the lock is free
     require_open();
   }
   return lease_locked(std::move(resource), where);

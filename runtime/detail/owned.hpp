@@ -22,7 +22,7 @@ class owned {
   ~owned() { reset(); }
 
   void reset(T* next = nullptr) noexcept {
-    static_assert(sizeof(T) > 0, "it is deleted");
+    static_assert(requires { sizeof(T); }, "it is deleted, and so has to be complete");
     T* const before = mine_;
     mine_ = next;
     delete before;
