@@ -116,11 +116,7 @@ int epoll_reactor::register_target(const io_leaf& op) noexcept {
 /// reported, or else came after that report, and then there is another event. (The kernel reads the state of an
 /// edge-triggered descriptor after it has taken it off the list of pending events, and puts it back for any change.)
 int epoll_reactor::attempt(io_leaf& op, watch* known) noexcept {
-  int result = 0;
-  do {
-    counters_.calls.add();
-    result = op.attempt();
-  } while (result == -EINTR);
+  const int result = io_reactor::attempt(op);
   if (known && (result == -EAGAIN || (result > 0 && known->short_is_empty && op.drained(result)))) {
     known->ready[direction_of(op)] = false;
   }

@@ -1,13 +1,24 @@
 #include "io_reactor.hpp"
 
+#include <cerrno>
 #include <utility>
 
 #include "../../runtime/detail/worker.hpp"
+#include "io_operation.hpp"
 #include "lease_pool.hpp"
 
 namespace weir::detail {
 
 io_reactor& io_reactor::here() noexcept { return static_cast<io_reactor&>(current_worker()->io()); }
+
+int io_reactor::attempt(io_leaf& op) noexcept {
+  int result = 0;
+  do {
+    counters_.calls.add();
+    result = op.attempt();
+  } while (result == -EINTR);
+  return result;
+}
 
 void io_reactor::note_copied(copy_path how, std::uint64_t bytes) noexcept {
   switch (how) {

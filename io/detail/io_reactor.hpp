@@ -7,6 +7,7 @@
 
 namespace weir::detail {
 
+class io_leaf;
 class lease_pool;
 
 /// How copy() has moved bytes: see worker_counters.
@@ -35,6 +36,9 @@ class io_reactor : public reactor {
   explicit io_reactor(const reactor_options& options) noexcept
       : lease_buffers_(options.lease_buffers), lease_size_(options.lease_size) {}
   ~io_reactor() override { end_leases(); }
+
+  /// Lets `op` make its system call, which is counted: the result, or -errno and never -EINTR.
+  int attempt(io_leaf& op) noexcept;
 
   /// For a kernel that chooses buffers itself.
   virtual void publish_leases(lease_pool&) noexcept {}

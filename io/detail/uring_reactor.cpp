@@ -281,11 +281,7 @@ void uring_reactor::put_cancel(io_leaf& op, io_uring_sqe& entry) noexcept {
 }
 
 bool uring_reactor::try_now(io_operation& operation, int& result) noexcept {
-  auto& op = static_cast<io_leaf&>(operation);
-  do {
-    counters_.calls.add();
-    result = op.attempt();
-  } while (result == -EINTR);
+  result = attempt(static_cast<io_leaf&>(operation));
   if (result == -EAGAIN) return false;
   counters_.started.add();
   counters_.completed.add();
