@@ -10,8 +10,8 @@ namespace weir::detail {
 
 namespace {
 
+// Guarded by process_mutex<everything>().
 struct everything {
-  std::mutex mutex;
   std::vector<registered_buffers::buffer> buffers;  // by address
   struct follower {
     reactor* ring;
@@ -20,15 +20,11 @@ struct everything {
   std::vector<follower> followers;
 };
 
-std::mutex& mutex_of_all();
-
 // Buffers may have static storage, and go after all that is destroyed.
 everything& all() {
   static auto* const made = new everything;
-  static_cast<void>(hold_across_forks<mutex_of_all>());
   return *made;
 }
-std::mutex& mutex_of_all() { return all().mutex; }
 
 std::vector<registered_buffers::buffer>::iterator place_of(everything& in, const void* begin) {
   return std::lower_bound(in.buffers.begin(), in.buffers.end(), reinterpret_cast<std::uintptr_t>(begin),
@@ -41,7 +37,7 @@ constinit std::atomic<std::uint64_t> registered_buffers::changes_{0};
 
 void registered_buffers::add(const void* begin, std::size_t size) {
   everything& in = all();
-  const std::lock_guard guard(in.mutex);
+  const std::lock_guard guard(process_mutex<everything>());
   const auto at = reinterpret_cast<std::uintptr_t>(begin);
   in.buffers.insert(place_of(in, begin), buffer{at, at + size, changes() + 1});
   changes_.store(changes() + 1, std::memory_order_relaxed);
@@ -49,7 +45,7 @@ void registered_buffers::add(const void* begin, std::size_t size) {
 
 void registered_buffers::remove(const void* begin) noexcept {
   everything& in = all();
-  const std::lock_guard guard(in.mutex);
+  const std::lock_guard guard(process_mutex<everything>());
   in.buffers.erase(place_of(in, begin));
   changes_.store(changes() + 1, std::memory_order_relaxed);
   for (const everything::follower& one : in.followers) {
@@ -59,20 +55,20 @@ void registered_buffers::remove(const void* begin) noexcept {
 
 std::uint64_t registered_buffers::copy_to(std::vector<buffer>& into) {
   everything& in = all();
-  const std::lock_guard guard(in.mutex);
+  const std::lock_guard guard(process_mutex<everything>());
   into = in.buffers;
   return changes();
 }
 
 void registered_buffers::join(reactor& ring) {
   everything& in = all();
-  const std::lock_guard guard(in.mutex);
+  const std::lock_guard guard(process_mutex<everything>());
   in.followers.push_back({&ring, fork_generation});
 }
 
 void registered_buffers::leave(reactor& ring) noexcept {
   everything& in = all();
-  const std::lock_guard guard(in.mutex);
+  const std::lock_guard guard(process_mutex<everything>());
   std::erase_if(in.followers, [&](const everything::follower& one) { return one.ring == &ring; });
 }
 

@@ -34,11 +34,7 @@ constinit std::atomic<unsigned> handlers_running{0};
 constinit std::atomic<pid_t> watching_process{0};
 
 // Changes of the lists.
-std::mutex& list_mutex() {
-  static auto* const mutex = new std::mutex;
-  static_cast<void>(hold_across_forks<list_mutex>());
-  return *mutex;
-}
+std::mutex& list_mutex() { return process_mutex<watched_signal>(); }
 
 // On any thread, at any place: atomics and system calls only.
 void on_signal(int number) {

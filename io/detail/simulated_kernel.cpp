@@ -27,11 +27,7 @@ struct place {
       0;  // numbers that have outlived their simulation: until they are closed nobody gets the place
 };
 constinit std::array<place, most_simulations> places{};
-std::mutex& places_mutex() {
-  static constinit std::mutex mutex;
-  static_cast<void>(hold_across_forks<places_mutex>());
-  return mutex;
-}
+std::mutex& places_mutex() { return process_mutex<place>(); }
 
 std::size_t place_of(int number) noexcept {
   return static_cast<std::size_t>(number - simulated_kernel::first_number) / most_numbers;

@@ -36,11 +36,7 @@ constinit std::array<listener, most_listeners> listeners{};
 constinit std::atomic<pid_t> listening_process{0};
 
 // Changes of the listeners and of dispositions.
-std::mutex& listeners_mutex() {
-  static auto* const mutex = new std::mutex;
-  static_cast<void>(hold_across_forks<listeners_mutex>());
-  return *mutex;
-}
+std::mutex& listeners_mutex() { return process_mutex<listener>(); }
 std::array<struct sigaction, NSIG> previous_actions{};  // of the signals that have a listener
 
 // On any thread, at any place: atomics, sem_post and system calls only.

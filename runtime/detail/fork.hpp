@@ -2,6 +2,8 @@
 
 #include <pthread.h>
 
+#include <mutex>
+
 namespace weir::detail {
 
 /// How many forks lie between this process and the first of its ancestors that made a runtime. Changed only where a
@@ -20,6 +22,14 @@ template <auto mutex>
 int hold_across_forks() noexcept {
   static const int failed = pthread_atfork([] { mutex().lock(); }, [] { mutex().unlock(); }, [] { mutex().unlock(); });
   return failed;
+}
+
+/// The mutex of all of this process's `What`, held across forks; never destroyed.
+template <class What>
+std::mutex& process_mutex() {
+  static auto* const mutex = new std::mutex;
+  static_cast<void>(hold_across_forks<process_mutex<What>>());
+  return *mutex;
 }
 
 /// Ends the program with a sentence.

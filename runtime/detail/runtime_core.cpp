@@ -22,11 +22,7 @@ constinit runtime_core* first_runtime = nullptr;
 
 namespace {
 
-std::mutex& runtimes_mutex() {
-  static auto* const mutex = new std::mutex;
-  static_cast<void>(hold_across_forks<runtimes_mutex>());
-  return *mutex;
-}
+std::mutex& runtimes_mutex() { return process_mutex<runtime_core>(); }
 
 void enlist(runtime_core& runtime) {
   const std::lock_guard lock(runtimes_mutex());
