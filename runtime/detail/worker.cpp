@@ -499,8 +499,8 @@ void worker::unwind(unwind_point point) noexcept {
 // - One worker at a time is woken to search, and the next one only when that one has found something and left more. So
 //   a batch of tasks wakes no more workers than it has tasks, and its maker pays for one wake-up.
 // - Where what the woken worker found was not worth it, workers wake nobody for what they make ready themselves. It
-//   keeps the watch over that pause: it ends with its rest, at the latest when its length has passed, and then the
-//   worker searches, whatever has ended its rest.
+//   keeps the watch over that pause: it ends with its rest, at the latest when its length has passed. Whatever has
+//   ended its rest, the worker then searches; with work of its own it wakes another one for what is left.
 void worker::idle() noexcept {
   if (seeded_) {
     idle_in_virtual_time();
