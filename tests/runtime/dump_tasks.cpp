@@ -19,6 +19,15 @@ weir::task<> keeps_ready(const bool& end) {
   while (!end) co_await weir::yield();
 }
 
+/// Holds `m` for 2 s, moves the guard, and holds it for as long again.
+weir::task<> hold_and_move(weir::mutex& m) {
+  auto guard = co_await m.lock();
+  co_await weir::sleep_for(2s);
+  const weir::mutex_guard elsewhere = std::move(guard);
+  co_await weir::sleep_for(2s);
+}
+weir::task<> want(weir::mutex& m) { const auto guard = co_await m.lock(); }
+
 }  // namespace
 
 TEST_CASE("dump_tasks tells what each task waits for, for how long, where, and where it was spawned") {
@@ -76,16 +85,9 @@ TEST_CASE("P32: dump_tasks tells which task holds the mutex that another waits f
     std::string text;
     std::string moved;
     auto body = [&](weir::task_group& g) -> weir::task<> {
-      auto holds = [&]() -> weir::task<> {
-        auto guard = co_await m.lock();
-        co_await weir::sleep_for(2s);
-        const weir::mutex_guard elsewhere = std::move(guard);
-        co_await weir::sleep_for(2s);
-      };
-      auto wants = [&]() -> weir::task<> { const auto guard = co_await m.lock(); };
-      g.spawn(holds);
+      g.spawn(hold_and_move(m));
       co_await weir::sleep_for(1s);
-      g.spawn(wants);
+      g.spawn(want(m));
       co_await weir::sleep_for(500ms);
       text = weir::dump_tasks();
       co_await weir::sleep_for(1s);
@@ -177,16 +179,9 @@ TEST_CASE("P32: to name whom thousands of tasks wait for takes dump_tasks no lon
       return static_cast<double>(std::clock() - begun) / CLOCKS_PER_SEC;
     };
     auto body = [&](weir::task_group& g) -> weir::task<> {
-      auto holds = [&]() -> weir::task<> {
-        auto guard = co_await m.lock();
-        co_await weir::sleep_for(2s);
-        const weir::mutex_guard elsewhere = std::move(guard);
-        co_await weir::sleep_for(2s);
-      };
-      auto wants = [&]() -> weir::task<> { const auto guard = co_await m.lock(); };
-      g.spawn(holds);
+      g.spawn(hold_and_move(m));
       co_await weir::sleep_for(500ms);
-      for (int i = 0; i < waiters; ++i) g.spawn(wants);
+      for (int i = 0; i < waiters; ++i) g.spawn(want(m));
       co_await weir::sleep_for(500ms);
       const auto to_name = dump(named);
       co_await weir::sleep_for(2s);
