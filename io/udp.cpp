@@ -63,10 +63,11 @@ udp_socket udp_socket::adopt(int number) {
   const int result = calls::make_non_blocking(number);
   if (result < 0) detail::fail_socket(-result, "adopt", fmt::format("fd {} as a UDP socket", number));
   endpoint peer;
-  if (calls::peer_name(number, peer) == 0) {
-    return udp_socket(detail::descriptor_handle(detail::descriptor::adopt(number, peer)));
-  }
-  return udp_socket(detail::adopt_bound(number));
+  detail::descriptor_handle adopted = calls::peer_name(number, peer) == 0
+                                          ? detail::descriptor_handle(detail::descriptor::adopt(number, peer))
+                                          : detail::adopt_bound(number);
+  adopted.get()->set_coalesces(calls::is_coalescing(number));
+  return udp_socket(std::move(adopted));
 }
 
 endpoint udp_socket::local_endpoint() const { return detail::local_endpoint_of(handle()); }
@@ -91,11 +92,14 @@ void udp_socket::set_multicast_loop(bool on) {
   set_multicast_option(handle(), IP_MULTICAST_LOOP, value, IPV6_MULTICAST_LOOP, value, "set_multicast_loop of");
 }
 bool udp_socket::set_coalescing(bool on) {
-  const detail::descriptor& target = detail::open_socket(handle(), "set_coalescing of");
+  detail::descriptor& target = detail::open_socket(handle(), "set_coalescing of");
+  // Told before the kernel does it and after it has stopped: who receives meanwhile is asked for control data.
+  if (on) target.set_coalesces(true);
   const int value = static_cast<int>(on);
   const int result = calls::set_socket_option(target.number(), IPPROTO_UDP, UDP_GRO, &value, sizeof value);
   if (result == -ENOPROTOOPT) return false;
   if (result != 0) detail::fail_socket(-result, "set_coalescing of", target.name());
+  if (!on) target.set_coalesces(false);
   return true;
 }
 void udp_socket::set_broadcast(bool on) {

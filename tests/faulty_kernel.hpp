@@ -121,6 +121,7 @@ inline bool is_ring_form(call which, unsigned opcode) {
       return opcode == IORING_OP_SEND;
     case call::receive_message:
       return opcode == IORING_OP_RECVMSG;
+    case call::send_to:
     case call::send_message:
       return opcode == IORING_OP_SENDMSG;
     case call::poll:
@@ -228,6 +229,11 @@ ssize_t send(int number, const void* from, size_t size, int flags) {
 ssize_t sendto(int number, const void* from, size_t size, int flags, const sockaddr* address, socklen_t length) {
   if (test::fails(test::call::send_to)) return -1;
   return ::syscall(SYS_sendto, number, from, size, flags, address, length);
+}
+
+ssize_t recvfrom(int number, void* into, size_t size, int flags, sockaddr* address, socklen_t* length) {
+  if (test::fails(test::call::receive_message)) return -1;
+  return ::syscall(SYS_recvfrom, number, into, size, flags, address, length);
 }
 
 ssize_t recvmsg(int number, msghdr* message, int flags) {

@@ -75,6 +75,10 @@ class descriptor final : private message {
   [[nodiscard]] std::size_t bytes_written() const noexcept { return bytes_written_; }
   void set_bytes_read(std::size_t bytes) noexcept { bytes_read_ = bytes; }
   void set_bytes_written(std::size_t bytes) noexcept { bytes_written_ = bytes; }
+  /// Of UDP sockets: whether the kernel may hand out several datagrams at once, and says in control data where each
+  /// ends.
+  [[nodiscard]] bool coalesces() const noexcept { return coalesces_.load(std::memory_order_relaxed); }
+  void set_coalesces(bool on) noexcept { coalesces_.store(on, std::memory_order_relaxed); }
   /// Of files: where the next sequential operation goes. A reader and a writer may move it on different threads.
   [[nodiscard]] std::atomic<std::uint64_t>& position() noexcept { return named_->position; }
   /// Of files: whether they are open for direct I/O. Set before any operation.
@@ -120,6 +124,7 @@ class descriptor final : private message {
   bool closing_ = false;
   bool reading_ : 1 = false;
   bool writing_ : 1 = false;
+  std::atomic<bool> coalesces_{false};
   intrusive_ring<io_leaf> operations_;
   // The single-worker runtime on whose worker it was made; null when it may be used from several threads. While
   // something is in flight that runtime is alive.

@@ -1,6 +1,8 @@
 #include "system_calls.hpp"
 
 #include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/udp.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -44,9 +46,9 @@ class path_text {
   sockaddr_un address_{};
 };
 
-int socket_option(int number, int option, int& value) noexcept {
+int socket_option(int number, int level, int option, int& value) noexcept {
   socklen_t size = sizeof value;
-  return outcome(::getsockopt(number, SOL_SOCKET, option, &value, &size));
+  return outcome(::getsockopt(number, level, option, &value, &size));
 }
 
 template <class Endpoint>
@@ -68,8 +70,8 @@ int do_connect(int number, const Endpoint& where) noexcept {
 /// 1, or 0 for a socket of another type; and which address family it is of.
 int is_of_type(int number, int type, int& domain) noexcept {
   int its_type = 0;
-  int result = socket_option(number, SO_TYPE, its_type);
-  if (result == 0) result = socket_option(number, SO_DOMAIN, domain);
+  int result = socket_option(number, SOL_SOCKET, SO_TYPE, its_type);
+  if (result == 0) result = socket_option(number, SOL_SOCKET, SO_DOMAIN, domain);
   return result == 0 ? static_cast<int>(its_type == type) : result;
 }
 
@@ -162,10 +164,15 @@ int peer_credentials(int number, unix_credentials& who) noexcept {
   return result;
 }
 
+bool is_coalescing(int number) noexcept {
+  int value = 0;
+  return !simulated(number) && socket_option(number, IPPROTO_UDP, UDP_GRO, value) == 0 && value != 0;
+}
+
 int is_listening(int number) noexcept {
   if (simulated(number)) return ask_socket(number, [](auto& socket) { return socket.is_listening() ? 1 : 0; });
   int listening = 0;
-  const int result = socket_option(number, SO_ACCEPTCONN, listening);
+  const int result = socket_option(number, SOL_SOCKET, SO_ACCEPTCONN, listening);
   return result == 0 ? static_cast<int>(listening != 0) : result;
 }
 

@@ -36,6 +36,8 @@ int local_name(int number, unix_endpoint& name) noexcept;
 int peer_name(int number, unix_endpoint& name) noexcept;
 /// Who was at the other end of a unix socket when it was connected.
 int peer_credentials(int number, unix_credentials& who) noexcept;
+/// Whether a UDP socket may hand out several datagrams at once (UDP_GRO).
+bool is_coalescing(int number) noexcept;
 /// 1, or 0 for a socket that does not listen.
 int is_listening(int number) noexcept;
 /// 1, or 0 for anything but a socket of the network of that type: SOCK_STREAM is TCP, SOCK_DGRAM is UDP.

@@ -17,6 +17,8 @@ namespace weir::detail {
 
 namespace {
 
+sockaddr* address_at(std::byte* native) noexcept { return reinterpret_cast<sockaddr*>(native); }
+
 msghdr* message_of(void* header) noexcept { return static_cast<msghdr*>(header); }
 
 /// What the kernel says of those that it has put together (UDP_GRO); 0 of one alone.
@@ -55,21 +57,24 @@ std::size_t message_header::address_size() const noexcept {
   return std::launder(reinterpret_cast<const msghdr*>(message_.data()))->msg_namelen;
 }
 
-void message_header::set_address_size(std::size_t used) noexcept {
-  std::launder(reinterpret_cast<msghdr*>(message_.data()))->msg_namelen = static_cast<socklen_t>(used);
-}
-
 // ---- receive. MSG_TRUNC: the result is the message's length, also where the buffer is shorter.
 
 template <class Endpoint>
 void receive_message_leaf<Endpoint>::prepare(ring_entry& entry) noexcept {
+  has_header_ = true;
   io_uring_prep_recvmsg(raw(entry), fd(), message_of(header_.begin(into_, from_, control_)), MSG_TRUNC);
 }
 
 template <class Endpoint>
 int receive_message_leaf<Endpoint>::attempt() noexcept {
-  void* const header = header_.begin(into_, from_, control_);
-  return system_calls::outcome(::recvmsg(fd(), message_of(header), MSG_TRUNC | MSG_DONTWAIT));
+  constexpr int flags = MSG_TRUNC | MSG_DONTWAIT;
+  has_header_ = may_coalesce && target()->coalesces();
+  if (has_header_) {
+    return system_calls::outcome(::recvmsg(fd(), message_of(header_.begin(into_, from_, control_)), flags));
+  }
+  from_size_ = static_cast<std::uint32_t>(from_.size());
+  return system_calls::outcome(
+      ::recvfrom(fd(), into_.data(), into_.size(), flags, address_at(from_.data()), &from_size_));
 }
 
 template <class Endpoint>
@@ -77,18 +82,18 @@ int receive_message_leaf<Endpoint>::simulate(simulated_kernel& kernel) noexcept 
   Endpoint from;
   const int size = kernel.ask<simulated_socket_of<Endpoint>>(
       fd(), [&](auto& socket) { return socket.receive_message(into_, from); });
-  header_.begin(into_, from_);
-  header_.set_address_size(from.to_native(from_.data()));
+  from_size_ = static_cast<std::uint32_t>(from.to_native(from_.data()));
   return size;
 }
 
 template <class Endpoint>
 basic_datagram<Endpoint> receive_message_leaf<Endpoint>::received() const noexcept {
   const auto size = static_cast<std::size_t>(result());
+  const std::size_t from_size = has_header_ ? header_.address_size() : from_size_;
   return {.size = std::min(size, into_.size()),
-          .from = Endpoint::from_native(from_.data(), std::min(header_.address_size(), from_.size())),
+          .from = Endpoint::from_native(from_.data(), std::min(from_size, from_.size())),
           .sent_size = size,
-          .segment_size = may_coalesce ? segment_size_in(header_.get()) : 0};
+          .segment_size = may_coalesce && has_header_ ? segment_size_in(header_.get()) : 0};
 }
 
 static_assert(sizeof(sockaddr_in6) == endpoint::native_size && sizeof(sockaddr_un) == unix_endpoint::native_size);
@@ -104,8 +109,18 @@ bool send_to_leaf::refuse(const await_context& context, int error) noexcept {
 }
 
 void* send_to_leaf::header(std::span<const std::byte> bytes, std::span<std::byte> control) noexcept {
-  const std::size_t size = connected_ ? 0 : to_.to_native(address_.data());
-  return header_.begin(bytes, std::span(address_).first(size), control);
+  return header_.begin(bytes, native_peer(), control);
+}
+
+int send_to_leaf::send_now(std::span<const std::byte> bytes) noexcept {
+  const std::span<std::byte> to = native_peer();
+  return system_calls::outcome(::sendto(fd(), bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_DONTWAIT,
+                                        to.empty() ? nullptr : address_at(to.data()),
+                                        static_cast<socklen_t>(to.size())));
+}
+
+std::span<std::byte> send_to_leaf::native_peer() noexcept {
+  return std::span(address_).first(connected_ ? 0 : to_.to_native(address_.data()));
 }
 
 int send_to_leaf::simulate_send(simulated_kernel& kernel, std::span<const std::byte> bytes) noexcept {
@@ -121,9 +136,7 @@ void send_datagram_operation::prepare(ring_entry& entry) noexcept {
   io_uring_prep_sendmsg(raw(entry), fd(), message_of(header(bytes_)), MSG_NOSIGNAL);
 }
 
-int send_datagram_operation::attempt() noexcept {
-  return system_calls::outcome(::sendmsg(fd(), message_of(header(bytes_)), MSG_NOSIGNAL | MSG_DONTWAIT));
-}
+int send_datagram_operation::attempt() noexcept { return send_now(bytes_); }
 
 int send_datagram_operation::simulate(simulated_kernel& kernel) noexcept { return simulate_send(kernel, bytes_); }
 

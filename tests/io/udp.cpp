@@ -487,6 +487,25 @@ TEST_CASE("udp: segments of a buffer come as datagrams, whether the kernel split
   weir::detail::kernel_may_split.store(true);
 }
 
+TEST_CASE("udp: a socket that was adopted tells where datagrams end that have come together") {
+  auto main = []() -> task<> {
+    udp_socket made = here();
+    if (!test::is_real(made) || !made.set_coalescing(true)) co_return;
+    udp_socket to = udp_socket::adopt(made.release());
+    udp_socket from = udp_socket::connect(to.local_endpoint());
+    std::string sent(10'000, 'x');
+    co_await from.send(bytes_of(sent), 1000);
+    std::size_t got = 0;
+    while (got < sent.size()) {
+      const message one = co_await weir::with_timeout(10s, receive(to, 65'536));
+      CHECK((one.what.segment_size == 1000 || one.text.size() == 1000));
+      got += one.text.size();
+    }
+    CHECK(got == sent.size());
+  };
+  run_everywhere(main);
+}
+
 TEST_CASE("udp: segments that cannot be are refused, and nothing is no datagram") {
   auto main = []() -> task<> {
     udp_socket to = here();
