@@ -100,11 +100,18 @@ runtime_options checked(runtime_options options, const simulation_options& simul
   return options;
 }
 
+duration coarse_clock_step() noexcept {
+  timespec ts{};
+  clock_getres(CLOCK_MONOTONIC_COARSE, &ts);
+  return std::chrono::seconds(ts.tv_sec) + std::chrono::nanoseconds(ts.tv_nsec);
+}
+
 }  // namespace
 
 runtime_core::runtime_core(const runtime_options& options, simulation_options simulation, bool caller_is_worker)
     : options_(checked(options, simulation)),
       simulation_(simulation),
+      kernel_tick_(coarse_clock_step()),
       caller_is_worker_(caller_is_worker),
       shared_(options_.workers > 1),
       stealing_(shared_ && options_.stealing),

@@ -45,6 +45,9 @@ enum class timer_cancel : std::uint8_t {
   too_late,   ///< it fires or has fired
 };
 
+/// When something ends that begins now and has `length` of time. Late by up to two ticks of the kernel (8 ms at 250 Hz)
+/// where it has a second or more: then the clock is read that the kernel sets at each tick, for a sixth of the time.
+[[nodiscard]] time_point deadline_after(duration length) noexcept;
 /// Arms `t` on the calling worker's wheel (never, for no_deadline). False when it was cancelled before. O(1).
 bool arm_timer(timer& t, time_point due) noexcept;
 /// From any thread. O(1).

@@ -22,6 +22,12 @@ bool belongs_here(const worker* here, const promise_base& frame) noexcept {
   return here && frame.env->runtime == &here->core();
 }
 
+time_point clock_now(clockid_t id) noexcept {
+  timespec ts{};
+  clock_gettime(id, &ts);
+  return time_point(std::chrono::seconds(ts.tv_sec) + std::chrono::nanoseconds(ts.tv_nsec));
+}
+
 }  // namespace
 
 constinit thread_local worker* this_worker [[gnu::tls_model("initial-exec")]] = nullptr;
@@ -33,11 +39,7 @@ worker* current_worker() noexcept { return this_worker; }
 worker_thread::worker_thread(worker& self) noexcept : before_(this_worker) { this_worker = &self; }
 worker_thread::~worker_thread() { this_worker = before_; }
 
-time_point monotonic_now() noexcept {
-  timespec ts{};
-  clock_gettime(CLOCK_MONOTONIC, &ts);
-  return time_point(std::chrono::seconds(ts.tv_sec) + std::chrono::nanoseconds(ts.tv_nsec));
-}
+time_point monotonic_now() noexcept { return clock_now(CLOCK_MONOTONIC); }
 
 environment* current_environment() noexcept { return this_worker ? this_worker->env : nullptr; }
 
@@ -126,6 +128,7 @@ void drain_inbox() noexcept {
   if (this_worker) this_worker->drain_inbox();
 }
 
+time_point deadline_after(duration length) noexcept { return this_worker->core().deadline_after(length); }
 bool arm_timer(timer& t, time_point due) noexcept { return this_worker->timers().arm(t, due); }
 timer_cancel cancel_timer(timer& t) noexcept { return timer_wheel::cancel(t); }
 void retire_timer(timer& t) noexcept {
@@ -644,6 +647,12 @@ void worker::idle_in_virtual_time() noexcept {
 // ---- runtime_core
 
 time_point runtime_core::now() const noexcept { return simulation_.enabled ? virtual_now_ : monotonic_now(); }
+
+time_point runtime_core::deadline_after(duration length) const noexcept {
+  if (length < std::chrono::seconds(1) || simulation_.enabled) return add_saturated(now(), length);
+  // That clock is behind by a tick and by what the tick itself came late, which was seen to be a tenth of one.
+  return add_saturated(clock_now(CLOCK_MONOTONIC_COARSE) + 2 * kernel_tick_, length);
+}
 
 void runtime_core::wake_one() noexcept {
   if (!shared_) return;

@@ -305,6 +305,7 @@ class runtime_core {
 
   /// Milliseconds, modulo 2^32; cheap and a few of them late.
   [[nodiscard]] std::uint32_t coarse_tick() const noexcept;
+  [[nodiscard]] time_point deadline_after(duration length) const noexcept;
 
   // Reports look at tasks while none of them runs.
   [[nodiscard]] bool pausing() const noexcept { return pausing_.load(std::memory_order_relaxed); }
@@ -377,6 +378,7 @@ class runtime_core {
   const unsigned generation_ = fork_generation;
   const runtime_options options_;
   const simulation_options simulation_;
+  const duration kernel_tick_;  // how long CLOCK_MONOTONIC_COARSE stands still
   const bool caller_is_worker_;
   static inline std::atomic<std::uint64_t> last_serial_{0};
   const std::uint64_t serial_ = last_serial_.fetch_add(1, std::memory_order_relaxed) + 1;

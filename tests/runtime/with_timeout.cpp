@@ -1,5 +1,7 @@
 #include "support.hpp"
 
+#include <time.h>
+
 #include <chrono>
 
 using test::simulate;
@@ -94,6 +96,36 @@ TEST_CASE("lengths and points in time beyond every clock mean never") {
     const int c = co_await weir::with_timeout(std::chrono::years(400000), test::after(1h, 3));
     CHECK(a + b + c == 6);
   });
+}
+
+TEST_CASE(
+    "a length of a second and more is counted in ticks of the kernel: not short, and two of them longer at most") {
+  timespec step{};
+  ::clock_getres(CLOCK_MONOTONIC_COARSE, &step);
+  const auto tick = std::chrono::seconds(step.tv_sec) + std::chrono::nanoseconds(step.tv_nsec);
+  int tried = 0;
+  int shorter = 0;
+  int longer = 0;
+  const auto deadline = []() -> weir::task<weir::time_point> { co_return weir::current_deadline(); };
+  const auto main = [&]() -> weir::task<> {
+    // At all times between two ticks, which the kernel counts while this computes.
+    const weir::time_point end = weir::now() + 10 * tick;
+    while (weir::now() < end) {
+      for (const auto length : {weir::duration(1s), weir::duration(1h)}) {
+        const weir::time_point before = weir::now();
+        const weir::time_point due = co_await weir::with_timeout(length, deadline());
+        ++tried;
+        if (due < before + length) ++shorter;
+        if (due > weir::now() + length + 2 * tick) ++longer;
+      }
+      const weir::time_point before = weir::now();
+      const weir::time_point due = co_await weir::with_timeout(999ms, deadline());
+      if (due < before + 999ms || due > weir::now() + 999ms) FAIL("below a second it is exact");
+    }
+  };
+  weir::run(main(), {.workers = 1});
+  CHECK(longer == 0);
+  CHECK(shorter <= tried / 20);  // ticks that came late because the machine itself did not run
 }
 
 TEST_CASE("with_deadline takes a point in time; one that is past has run out") {
