@@ -1,8 +1,9 @@
 #pragma once
 
-#include <algorithm>
 #include <atomic>
 #include <cstdint>
+
+#include "../../runtime/detail/light_std.hpp"
 
 namespace weir::detail {
 
