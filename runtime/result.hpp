@@ -5,6 +5,7 @@
 #include <system_error>
 #include <utility>
 
+#include "detail/config.hpp"
 #include "detail/slot.hpp"
 #include "errors.hpp"
 
@@ -109,36 +110,50 @@ class [[nodiscard]] result {
     }
   }
 
-  /// The value, which must be there.
+  /// The value, which must be there: debug builds tell if it is not.
   template <class U = T>
     requires(!std::is_void_v<U>)
   std::add_lvalue_reference_t<U> operator*() & noexcept {
-    return *storage_.value;
+    return stored();
   }
   template <class U = T>
     requires(!std::is_void_v<U>)
   std::add_lvalue_reference_t<const U> operator*() const& noexcept {
-    return *storage_.value;
+    return stored();
   }
   template <class U = T>
     requires(!std::is_void_v<U> && !std::is_reference_v<U>)
   U operator*() && noexcept {
-    return std::move(*storage_.value);
+    return std::move(stored());
   }
   template <class U = T>
     requires(!std::is_void_v<U>)
   std::remove_reference_t<U>* operator->() noexcept {
-    return std::addressof(*storage_.value);
+    return std::addressof(stored());
   }
   template <class U = T>
     requires(!std::is_void_v<U>)
   const std::remove_reference_t<U>* operator->() const noexcept {
-    return std::addressof(*storage_.value);
+    return std::addressof(stored());
   }
 
  private:
   void require() const {
     if (failure_) failure_.rethrow();
+  }
+  auto& stored() noexcept {
+    require_value();
+    return *storage_.value;
+  }
+  auto& stored() const noexcept {
+    require_value();
+    return *storage_.value;
+  }
+  void require_value() const noexcept {
+    WEIR_DETAIL_ASSERT(
+        has_value(),
+        "the value of a result that is a failure: ask whether there is one, or use value(), which throws "
+        "the failure");
   }
 
   detail::failure failure_;

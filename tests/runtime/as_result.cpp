@@ -1,3 +1,4 @@
+#include "../skip.hpp"
 #include "support.hpp"
 
 using test::simulate;
@@ -53,6 +54,25 @@ TEST_CASE("as_result tells value, exception, timed_out and cancelled apart") {
     CHECK(gone.cause() == weir::cancellation_cause::requested);
     CHECK_THROWS_AS(gone.value(), weir::cancelled);
   });
+}
+
+TEST_CASE("as_result: the value of a failure is told in debug builds") {
+#if defined(NDEBUG)
+  skip("needs assertions");
+#else
+  const auto* const said =
+      "weir: the value of a result that is a failure: ask whether there is one, or use value(), which throws the "
+      "failure\n";
+  CHECK(test::last_words_of([] {
+          const weir::result<std::string> failed = weir::detail::failure::timeout();
+          static_cast<void>(failed->size());
+        }) == said);
+  CHECK(test::last_words_of([] {
+          weir::result<std::string> failed = weir::detail::failure::timeout();
+          static_cast<void>((*failed).size());
+        }) == said);
+  CHECK(test::last_words_of([] { static_cast<void>(*weir::result<int>(weir::detail::failure::timeout())); }) == said);
+#endif
 }
 
 TEST_CASE("an exception that a task has let through is classified like the scope's own") {
