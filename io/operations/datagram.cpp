@@ -112,13 +112,6 @@ void* send_to_leaf::header(std::span<const std::byte> bytes, std::span<std::byte
   return header_.begin(bytes, native_peer(), control);
 }
 
-int send_to_leaf::send_now(std::span<const std::byte> bytes) noexcept {
-  const std::span<std::byte> to = native_peer();
-  return system_calls::outcome(::sendto(fd(), bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_DONTWAIT,
-                                        to.empty() ? nullptr : address_at(to.data()),
-                                        static_cast<socklen_t>(to.size())));
-}
-
 std::span<std::byte> send_to_leaf::native_peer() noexcept {
   return std::span(address_).first(connected_ ? 0 : to_.to_native(address_.data()));
 }
@@ -136,7 +129,12 @@ void send_datagram_operation::prepare(ring_entry& entry) noexcept {
   io_uring_prep_sendmsg(raw(entry), fd(), message_of(header(bytes_)), MSG_NOSIGNAL);
 }
 
-int send_datagram_operation::attempt() noexcept { return send_now(bytes_); }
+int send_datagram_operation::attempt() noexcept {
+  const std::span<std::byte> to = native_peer();
+  const sockaddr* const address = to.empty() ? nullptr : address_at(to.data());
+  return system_calls::outcome(::sendto(fd(), bytes_.data(), bytes_.size(), MSG_NOSIGNAL | MSG_DONTWAIT, address,
+                                        static_cast<socklen_t>(to.size())));
+}
 
 int send_datagram_operation::simulate(simulated_kernel& kernel) noexcept { return simulate_send(kernel, bytes_); }
 

@@ -103,7 +103,7 @@ runtime_options checked(runtime_options options, const simulation_options& simul
 duration coarse_clock_step() noexcept {
   timespec ts{};
   clock_getres(CLOCK_MONOTONIC_COARSE, &ts);
-  return std::chrono::seconds(ts.tv_sec) + std::chrono::nanoseconds(ts.tv_nsec);
+  return length_of(ts);
 }
 
 }  // namespace
@@ -336,11 +336,8 @@ void runtime_core::require_open(const char* what) const {
 }
 
 std::uint32_t runtime_core::coarse_tick() const noexcept {
-  if (simulation_.enabled)
-    return static_cast<std::uint32_t>(virtual_now_.time_since_epoch() / std::chrono::milliseconds(1));
-  timespec ts{};
-  clock_gettime(CLOCK_MONOTONIC_COARSE, &ts);
-  return static_cast<std::uint32_t>(ts.tv_sec * 1000 + ts.tv_nsec / 1'000'000);
+  const time_point at = simulation_.enabled ? virtual_now_ : coarse_now();
+  return static_cast<std::uint32_t>(at.time_since_epoch() / std::chrono::milliseconds(1));
 }
 
 void runtime_core::pause_here() noexcept {

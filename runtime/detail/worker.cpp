@@ -25,7 +25,7 @@ bool belongs_here(const worker* here, const promise_base& frame) noexcept {
 time_point clock_now(clockid_t id) noexcept {
   timespec ts{};
   clock_gettime(id, &ts);
-  return time_point(std::chrono::seconds(ts.tv_sec) + std::chrono::nanoseconds(ts.tv_nsec));
+  return time_point(length_of(ts));
 }
 
 }  // namespace
@@ -40,6 +40,7 @@ worker_thread::worker_thread(worker& self) noexcept : before_(this_worker) { thi
 worker_thread::~worker_thread() { this_worker = before_; }
 
 time_point monotonic_now() noexcept { return clock_now(CLOCK_MONOTONIC); }
+time_point coarse_now() noexcept { return clock_now(CLOCK_MONOTONIC_COARSE); }
 
 environment* current_environment() noexcept { return this_worker ? this_worker->env : nullptr; }
 
@@ -266,7 +267,7 @@ worker_counters worker::counters() const noexcept {
   now.leased = std::max(of_io.buffers_taken.read(), home) - home;
   timespec used{};
   if (cpu_clock_ != -1 && clock_gettime(cpu_clock_, &used) == 0) {
-    now.cpu_time = std::chrono::seconds(used.tv_sec) + std::chrono::nanoseconds(used.tv_nsec);
+    now.cpu_time = length_of(used);
   }
   return now;
 }
@@ -651,7 +652,7 @@ time_point runtime_core::now() const noexcept { return simulation_.enabled ? vir
 time_point runtime_core::deadline_after(duration length) const noexcept {
   if (length < std::chrono::seconds(1) || simulation_.enabled) return add_saturated(now(), length);
   // That clock is behind by a tick and by what the tick itself came late, which was seen to be a tenth of one.
-  return add_saturated(clock_now(CLOCK_MONOTONIC_COARSE) + 2 * kernel_tick_, length);
+  return add_saturated(coarse_now() + 2 * kernel_tick_, length);
 }
 
 void runtime_core::wake_one() noexcept {

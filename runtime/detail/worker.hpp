@@ -28,8 +28,15 @@
 
 namespace weir::detail {
 
+/// What the kernel says of a length of time.
+constexpr duration length_of(const timespec& told) noexcept {
+  return std::chrono::seconds(told.tv_sec) + std::chrono::nanoseconds(told.tv_nsec);
+}
+
 /// CLOCK_MONOTONIC.
 time_point monotonic_now() noexcept;
+/// The same as it was at the kernel's latest tick: read in a seventh of the time.
+time_point coarse_now() noexcept;
 
 /// Makes the calling thread a worker's while it lives.
 class worker_thread {
