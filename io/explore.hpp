@@ -3,11 +3,12 @@
 #include <concepts>
 #include <cstdint>
 #include <exception>
-#include <functional>
 #include <stdexcept>
 #include <string>
 #include <type_traits>
 
+#include "../runtime/detail/function.hpp"
+#include "../runtime/detail/invoke.hpp"
 #include "simulation.hpp"
 
 namespace weir {
@@ -58,10 +59,10 @@ exploration explore(std::uint64_t seeds, F program, simulation_options options =
   return detail::explore_seeds(seeds, options, [&program](simulation& world) {
     if constexpr (std::invocable<F&, simulation&>) {
       static_assert(detail::is_task<std::invoke_result_t<F&, simulation&>>, "explore: the program must return a task");
-      static_cast<void>(world.run(std::invoke(program, world)));
+      static_cast<void>(world.run(detail::invoke(program, world)));
     } else {
       static_assert(detail::is_task<std::invoke_result_t<F&>>, "explore: the program must return a task");
-      static_cast<void>(world.run(std::invoke(program)));
+      static_cast<void>(world.run(detail::invoke(program)));
     }
   });
 }

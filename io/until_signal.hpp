@@ -3,13 +3,14 @@
 #include <array>
 #include <concepts>
 #include <csignal>
-#include <functional>
 #include <type_traits>
 #include <utility>
 
 #include "../runtime/as_result.hpp"
 #include "../runtime/cancellation.hpp"
 #include "../runtime/detail/config.hpp"
+#include "../runtime/detail/function.hpp"
+#include "../runtime/detail/invoke.hpp"
 #include "../runtime/detail/light_std.hpp"
 #include "../runtime/detail/slot.hpp"
 #include "../runtime/runtime.hpp"
@@ -114,7 +115,7 @@ auto until_signal(F&& serve, until_signal_options options = {}) {
 template <detail::server_function F>
 signal_report run_until_signal(F serve, until_signal_options options = {}, runtime_options runtime = {}) {
   const auto run = [&serve](cancellation_token stopping) -> task<> {
-    static_cast<void>(co_await std::invoke(serve, stopping));
+    static_cast<void>(co_await detail::invoke(serve, stopping));
   };
   return detail::run_until_signal(run, options, runtime);
 }

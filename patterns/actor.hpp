@@ -5,7 +5,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <exception>
-#include <functional>
 #include <memory>
 #include <optional>
 #include <stdexcept>
@@ -17,6 +16,7 @@
 #include "../runtime/cancellation.hpp"
 #include "../runtime/current.hpp"
 #include "../runtime/detail/config.hpp"
+#include "../runtime/detail/function.hpp"
 #include "../runtime/detail/group_core.hpp"
 #include "../runtime/detail/owned_tasks.hpp"
 #include "../runtime/shielded.hpp"

@@ -2,7 +2,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <functional>
 #include <optional>
 #include <stdexcept>
 #include <type_traits>
@@ -11,6 +10,7 @@
 
 #include "../runtime/async_generator.hpp"
 #include "../runtime/clock.hpp"
+#include "../runtime/detail/invoke.hpp"
 #include "../runtime/detail/light_std.hpp"
 #include "../runtime/detail/take.hpp"
 #include "../runtime/sleep.hpp"
@@ -84,7 +84,7 @@ async_generator<std::vector<typename Steps::output>> batches(Puller source, Step
   while (auto next = co_await source.next()) {
     auto item = steps(item_of(next));
     if (!item) continue;
-    const std::uint64_t weight = std::invoke(limits.weigh, std::as_const(*item));
+    const std::uint64_t weight = detail::invoke(limits.weigh, std::as_const(*item));
     if (open.overflows(weight)) co_yield open.take();
     open.add(std::move(*item), weight);
     if (open.full()) co_yield open.take();
@@ -124,7 +124,7 @@ async_generator<std::vector<typename Steps::output>> timed_batches(Puller source
       if (over) co_yield open.take();
     }
     if (item) {
-      const std::uint64_t weight = std::invoke(limits.weigh, std::as_const(*item));
+      const std::uint64_t weight = detail::invoke(limits.weigh, std::as_const(*item));
       if (open.overflows(weight)) co_yield open.take();
       if (open.empty()) due = limits.due(came);
       open.add(std::move(*item), weight);

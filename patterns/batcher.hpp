@@ -2,7 +2,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <type_traits>
 #include <utility>
@@ -10,6 +9,7 @@
 
 #include "../runtime/clock.hpp"
 #include "../runtime/detail/config.hpp"
+#include "../runtime/detail/invoke.hpp"
 #include "../runtime/task.hpp"
 #include "detail/batch_queue.hpp"
 #include "detail/closing_tasks.hpp"
@@ -102,13 +102,13 @@ class batcher {
    private:
     task<> hand_over(std::vector<T> items) override {
       if constexpr (std::is_void_v<std::invoke_result_t<F&, std::vector<T>>>) {
-        std::invoke(flush_, std::move(items));
+        detail::invoke(flush_, std::move(items));
         co_return;
       } else {
-        co_await std::invoke(flush_, std::move(items));
+        co_await detail::invoke(flush_, std::move(items));
       }
     }
-    std::size_t weigh(const T& item) const override { return std::invoke(weigh_, item); }
+    std::size_t weigh(const T& item) const override { return detail::invoke(weigh_, item); }
 
     F flush_;
     W weigh_;

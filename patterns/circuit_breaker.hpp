@@ -4,7 +4,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <exception>
-#include <functional>
 #include <string>
 #include <type_traits>
 #include <utility>
@@ -13,6 +12,7 @@
 #include "../runtime/as_result.hpp"
 #include "../runtime/clock.hpp"
 #include "../runtime/detail/config.hpp"
+#include "../runtime/detail/function.hpp"
 #include "../runtime/detail/take.hpp"
 #include "../runtime/task.hpp"
 #include "../sync/detail/domain_lock.hpp"

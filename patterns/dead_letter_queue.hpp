@@ -2,7 +2,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <functional>
 #include <iterator>
 #include <list>
 #include <mutex>
@@ -14,6 +13,8 @@
 
 #include "../runtime/clock.hpp"
 #include "../runtime/detail/config.hpp"
+#include "../runtime/detail/function.hpp"
+#include "../runtime/detail/invoke.hpp"
 #include "../runtime/detail/light_std.hpp"
 #include "../runtime/task.hpp"
 #include "detail/protected_call.hpp"
@@ -234,7 +235,7 @@ class dead_letter_queue {
       in_hand held(*this, least, end);
       if (!held) co_return sent;
       least = (*held).number + 1;
-      auto call = [&] { return std::invoke(send, (*held).dead); };
+      auto call = [&] { return detail::invoke(send, (*held).dead); };
       auto sending = detail::start_call(call);
       const bool gone = co_await std::move(sending);
       if (!gone) co_return sent;

@@ -3,12 +3,12 @@
 #include <concepts>
 #include <cstdint>
 #include <exception>
-#include <functional>
 #include <system_error>
 #include <type_traits>
 #include <utility>
 
 #include "../runtime/as_result.hpp"
+#include "../runtime/detail/invoke.hpp"
 #include "../runtime/task.hpp"
 #include "detail/protected_call.hpp"
 #include "detail/tally.hpp"
@@ -56,11 +56,11 @@ class fallback {
 
   [[nodiscard]] bool handles(std::error_code code, const std::exception_ptr& error) {
     if constexpr (std::predicate<Handles&, const std::exception_ptr&>) {
-      return std::invoke(handles_, error);
+      return detail::invoke(handles_, error);
     } else {
       static_assert(std::predicate<Handles&, std::error_code>,
                     "fallback: the predicate takes a std::error_code or a const std::exception_ptr&");
-      return std::invoke(handles_, code);
+      return detail::invoke(handles_, code);
     }
   }
 
@@ -76,9 +76,9 @@ class fallback {
     if constexpr (takes_error || takes_nothing) {
       auto other = [&]() -> decltype(auto) {
         if constexpr (takes_error) {
-          return std::invoke(alternative_, error);
+          return detail::invoke(alternative_, error);
         } else {
-          return std::invoke(alternative_);
+          return detail::invoke(alternative_);
         }
       };
       auto instead = detail::start_call(other);

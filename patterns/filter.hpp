@@ -1,11 +1,11 @@
 #pragma once
 
 #include <concepts>
-#include <functional>
 #include <optional>
 #include <type_traits>
 #include <utility>
 
+#include "../runtime/detail/invoke.hpp"
 #include "detail/flow.hpp"
 #include "detail/stage_function.hpp"
 #include "stage_counters.hpp"
@@ -22,7 +22,7 @@ class filter_step {
   template <class U>
   std::optional<T> operator()(U&& item) {
     counted_call call(tally_);
-    const bool passes = std::invoke(wanted_, std::as_const(item));
+    const bool passes = detail::invoke(wanted_, std::as_const(item));
     call.returned();
     passes ? tally_.count_out() : tally_.count_dropped();
     return passes ? std::optional<T>(std::in_place, std::forward<U>(item)) : std::nullopt;

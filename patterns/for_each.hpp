@@ -2,11 +2,11 @@
 
 #include <concepts>
 #include <cstddef>
-#include <functional>
 #include <type_traits>
 #include <utility>
 
 #include "../runtime/detail/config.hpp"
+#include "../runtime/detail/invoke.hpp"
 #include "detail/flow.hpp"
 #include "detail/stage_function.hpp"
 #include "detail/worker_group.hpp"
@@ -63,15 +63,15 @@ class for_each_sink {
       counted_call call(tally);
       if constexpr (may_make_nothing<Fn>) {
         if constexpr (is_async_stage<Fn, typename Steps::output>) {
-          auto done = co_await std::invoke(function_, std::move(*item));
+          auto done = co_await detail::invoke(function_, std::move(*item));
           if (!done) continue;
         } else {
-          if (!std::invoke(function_, std::move(*item))) continue;
+          if (!detail::invoke(function_, std::move(*item))) continue;
         }
       } else if constexpr (is_async_stage<Fn, typename Steps::output>) {
-        co_await std::invoke(function_, std::move(*item));
+        co_await detail::invoke(function_, std::move(*item));
       } else {
-        std::invoke(function_, std::move(*item));
+        detail::invoke(function_, std::move(*item));
       }
       call.returned();
       tally.count_out();

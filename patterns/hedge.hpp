@@ -2,7 +2,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <functional>
 #include <mutex>
 #include <optional>
 #include <type_traits>
@@ -13,6 +12,7 @@
 #include "../runtime/cancellation.hpp"
 #include "../runtime/clock.hpp"
 #include "../runtime/detail/config.hpp"
+#include "../runtime/detail/invoke.hpp"
 #include "../runtime/detail/light_std.hpp"
 #include "../runtime/result.hpp"
 #include "../runtime/sleep.hpp"
@@ -111,7 +111,7 @@ class hedge_race {
     const time_point begun = now();
     std::optional<result<T>> ended;
     try {
-      auto call = std::invoke(function_);
+      auto call = detail::invoke(function_);
       auto answer = co_await as_result(with_cancellation(won_.token(), std::move(call)));
       ended.emplace(std::move(answer));
     } catch (...) {

@@ -6,7 +6,6 @@
 #include <cstdint>
 #include <deque>
 #include <exception>
-#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -18,6 +17,7 @@
 
 #include "../runtime/clock.hpp"
 #include "../runtime/detail/config.hpp"
+#include "../runtime/detail/function.hpp"
 #include "../runtime/detail/slot.hpp"
 #include "../runtime/task.hpp"
 #include "../runtime/task_group.hpp"

@@ -3,7 +3,6 @@
 #include <atomic>
 #include <concepts>
 #include <cstddef>
-#include <functional>
 #include <iterator>
 #include <optional>
 #include <type_traits>
@@ -11,6 +10,7 @@
 #include <vector>
 
 #include "../runtime/detail/config.hpp"
+#include "../runtime/detail/invoke.hpp"
 #include "../runtime/detail/light_std.hpp"
 #include "../runtime/task.hpp"
 #include "detail/stage_function.hpp"
@@ -71,15 +71,15 @@ class mapping {
       counted_call call(tally);
       if constexpr (is_async_stage<Fn, item>) {
         if constexpr (makes_nothing) {
-          co_await std::invoke(function_, at(i));
+          co_await detail::invoke(function_, at(i));
         } else {
-          auto result = co_await std::invoke(function_, at(i));
+          auto result = co_await detail::invoke(function_, at(i));
           slots_[i].emplace(std::move(result));
         }
       } else if constexpr (makes_nothing) {
-        std::invoke(function_, at(i));
+        detail::invoke(function_, at(i));
       } else {
-        slots_[i].emplace(std::invoke(function_, at(i)));
+        slots_[i].emplace(detail::invoke(function_, at(i)));
       }
       call.returned();
       tally.count_out();

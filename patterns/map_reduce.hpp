@@ -3,11 +3,11 @@
 #include <concepts>
 #include <cstddef>
 #include <deque>
-#include <functional>
 #include <type_traits>
 #include <utility>
 
 #include "../runtime/detail/config.hpp"
+#include "../runtime/detail/invoke.hpp"
 #include "../runtime/detail/light_std.hpp"
 #include "../runtime/task.hpp"
 #include "../runtime/task_group.hpp"
@@ -56,7 +56,7 @@ class map_reduce_sink {
     }
     State total = std::move(parts_.front());
     for (std::size_t i = 1; i < parts_.size(); ++i) {
-      total = std::invoke(combine_, std::move(total), std::move(parts_[i]));
+      total = detail::invoke(combine_, std::move(total), std::move(parts_[i]));
     }
     co_return std::move(total);
   }
@@ -71,10 +71,10 @@ class map_reduce_sink {
       if (!item) continue;
       counted_call call(tally);
       if constexpr (is_async_stage<Map, typename Steps::output>) {
-        auto made = co_await std::invoke(map_, std::move(*item));
-        part = std::invoke(combine_, std::move(part), State(std::move(made)));
+        auto made = co_await detail::invoke(map_, std::move(*item));
+        part = detail::invoke(combine_, std::move(part), State(std::move(made)));
       } else {
-        part = std::invoke(combine_, std::move(part), State(std::invoke(map_, std::move(*item))));
+        part = detail::invoke(combine_, std::move(part), State(detail::invoke(map_, std::move(*item))));
       }
       call.returned();
       tally.count_out();

@@ -4,7 +4,6 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
-#include <functional>
 #include <initializer_list>
 #include <mutex>
 #include <span>
@@ -13,6 +12,7 @@
 #include <vector>
 
 #include "../runtime/clock.hpp"
+#include "../runtime/detail/function.hpp"
 #include "../runtime/detail/owned.hpp"
 #include "../runtime/prometheus.hpp"
 

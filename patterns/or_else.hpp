@@ -2,12 +2,12 @@
 
 #include <concepts>
 #include <exception>
-#include <functional>
 #include <optional>
 #include <type_traits>
 #include <utility>
 #include <variant>
 
+#include "../runtime/detail/invoke.hpp"
 #include "../runtime/task.hpp"
 #include "../sync/channel.hpp"
 #include "detail/stage_function.hpp"
@@ -85,10 +85,10 @@ class guarded {
   template <class T>
   std::optional<made_t<T>> call(const T& item) {
     if constexpr (std::is_void_v<value_t<T>>) {
-      std::invoke(function_, item);
+      detail::invoke(function_, item);
       return std::optional<made_t<T>>(std::in_place);
     } else {
-      return std::optional<made_t<T>>(std::in_place, std::invoke(function_, item));
+      return std::optional<made_t<T>>(std::in_place, detail::invoke(function_, item));
     }
   }
 
@@ -99,10 +99,10 @@ class guarded {
       if constexpr (!is_async_stage<Fn, const T&>) {
         co_return call(std::as_const(item));
       } else if constexpr (std::is_void_v<value_t<T>>) {
-        co_await std::invoke(function_, std::as_const(item));
+        co_await detail::invoke(function_, std::as_const(item));
         co_return std::optional<made_t<T>>(std::in_place);
       } else {
-        auto made = co_await std::invoke(function_, std::as_const(item));
+        auto made = co_await detail::invoke(function_, std::as_const(item));
         co_return std::optional<made_t<T>>(std::in_place, std::move(made));
       }
     } catch (...) {
@@ -110,9 +110,9 @@ class guarded {
     }
     failed_item<T> failed{std::move(item), std::move(error)};
     if constexpr (is_async_stage<Target, failed_item<T>>) {
-      co_await std::invoke(target_, std::move(failed));
+      co_await detail::invoke(target_, std::move(failed));
     } else {
-      std::invoke(target_, std::move(failed));
+      detail::invoke(target_, std::move(failed));
     }
     co_return std::nullopt;
   }

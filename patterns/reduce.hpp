@@ -1,10 +1,10 @@
 #pragma once
 
 #include <concepts>
-#include <functional>
 #include <type_traits>
 #include <utility>
 
+#include "../runtime/detail/invoke.hpp"
 #include "../runtime/task.hpp"
 #include "detail/flow.hpp"
 #include "detail/stage_function.hpp"
@@ -24,10 +24,10 @@ class reduce_sink {
       auto item = items.steps(item_of(next));
       if (!item) continue;
       if constexpr (is_task<std::invoke_result_t<Fn&, State, typename Steps::output>>) {
-        auto made = co_await std::invoke(function_, std::move(state_), std::move(*item));
+        auto made = co_await detail::invoke(function_, std::move(state_), std::move(*item));
         state_ = std::move(made);
       } else {
-        state_ = std::invoke(function_, std::move(state_), std::move(*item));
+        state_ = detail::invoke(function_, std::move(state_), std::move(*item));
       }
     }
     co_return std::move(state_);

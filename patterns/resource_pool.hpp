@@ -2,7 +2,6 @@
 
 #include <concepts>
 #include <cstddef>
-#include <functional>
 #include <memory>
 #include <source_location>
 #include <system_error>
@@ -12,6 +11,7 @@
 #include "../runtime/as_result.hpp"
 #include "../runtime/clock.hpp"
 #include "../runtime/detail/config.hpp"
+#include "../runtime/detail/invoke.hpp"
 #include "../runtime/detail/later.hpp"
 #include "../runtime/task.hpp"
 #include "../runtime/with_timeout.hpp"
@@ -173,16 +173,16 @@ class resource_pool {
 
    private:
     task<detail::owned<detail::pooled>> open() override {
-      auto made = co_await std::invoke(open_);
+      auto made = co_await detail::invoke(open_);
       co_return detail::owned<detail::pooled>(new detail::pooled_value<T>(std::move(made)));
     }
     [[nodiscard]] bool has_check() const noexcept override { return !std::is_same_v<Check, no_check>; }
     task<bool> check(detail::pooled& resource) override {
       T& value = static_cast<detail::pooled_value<T>&>(resource).value;
       if constexpr (std::is_same_v<std::invoke_result_t<Check&, T&>, bool>) {
-        co_return std::invoke(check_, value);
+        co_return detail::invoke(check_, value);
       } else {
-        co_return co_await std::invoke(check_, value);
+        co_return co_await detail::invoke(check_, value);
       }
     }
 

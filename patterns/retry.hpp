@@ -3,7 +3,6 @@
 #include <concepts>
 #include <cstdint>
 #include <exception>
-#include <functional>
 #include <system_error>
 #include <type_traits>
 #include <utility>
@@ -11,6 +10,7 @@
 #include "../runtime/as_result.hpp"
 #include "../runtime/clock.hpp"
 #include "../runtime/detail/config.hpp"
+#include "../runtime/detail/invoke.hpp"
 #include "../runtime/sleep.hpp"
 #include "../runtime/task.hpp"
 #include "detail/protected_call.hpp"
@@ -97,9 +97,9 @@ concept error_predicate = std::predicate<P&, const std::exception_ptr&> || std::
 template <error_predicate P, class T>
 bool matches(P& predicate, const result<T>& failed, const std::exception_ptr& error) {
   if constexpr (std::predicate<P&, const std::exception_ptr&>) {
-    return std::invoke(predicate, error);
+    return detail::invoke(predicate, error);
   } else {
-    return std::invoke(predicate, failed.error());
+    return detail::invoke(predicate, failed.error());
   }
 }
 

@@ -1,10 +1,10 @@
 #pragma once
 
 #include <concepts>
-#include <functional>
 #include <type_traits>
 #include <utility>
 
+#include "../runtime/detail/invoke.hpp"
 #include "transform.hpp"
 
 namespace weir {
@@ -22,7 +22,7 @@ class scanning {
         std::is_invocable_r_v<State, Fn&, State, T>,
         "scan: the function must take the state so far and an item, and return the next state; it cannot be a "
         "task");
-    state_ = std::invoke(function_, std::move(state_), std::move(item));
+    state_ = detail::invoke(function_, std::move(state_), std::move(item));
     return state_;
   }
 

@@ -2,7 +2,6 @@
 
 #include <concepts>
 #include <cstddef>
-#include <functional>
 #include <mutex>
 #include <optional>
 #include <stdexcept>
@@ -14,6 +13,7 @@
 #include "../runtime/as_result.hpp"
 #include "../runtime/clock.hpp"
 #include "../runtime/detail/config.hpp"
+#include "../runtime/detail/invoke.hpp"
 #include "../runtime/detail/light_std.hpp"
 #include "../runtime/result.hpp"
 #include "../runtime/sleep.hpp"
@@ -94,7 +94,7 @@ class scatter_run {
       if (!next) co_return;
       std::optional<result<value_type>>& slot = slots_[next->index];
       try {
-        auto call = std::invoke(function_, next->item.get());
+        auto call = detail::invoke(function_, next->item.get());
         auto ended = co_await as_result(std::move(call));
         slot.emplace(std::move(ended));
       } catch (...) {

@@ -4,7 +4,6 @@
 #include <concepts>
 #include <cstdint>
 #include <exception>
-#include <functional>
 #include <mutex>
 #include <string>
 #include <string_view>
@@ -15,6 +14,7 @@
 #include "../runtime/cancellation.hpp"
 #include "../runtime/clock.hpp"
 #include "../runtime/detail/config.hpp"
+#include "../runtime/detail/function.hpp"
 #include "../runtime/detail/owned.hpp"
 #include "../runtime/task.hpp"
 #include "../runtime/task_group.hpp"

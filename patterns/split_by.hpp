@@ -2,13 +2,13 @@
 
 #include <concepts>
 #include <cstddef>
-#include <functional>
 #include <stdexcept>
 #include <type_traits>
 #include <utility>
 #include <vector>
 
 #include "../runtime/detail/config.hpp"
+#include "../runtime/detail/invoke.hpp"
 #include "../runtime/task.hpp"
 #include "detail/branches.hpp"
 #include "detail/stage_function.hpp"
@@ -41,7 +41,7 @@ task<> partition(Puller source, Steps steps, Key key, branches<typename Steps::o
     std::size_t which = 0;
     {
       counted_call call(tally);
-      which = std::hash<key_type>()(std::invoke(key, std::as_const(*item))) % parts.size();
+      which = std::hash<key_type>()(detail::invoke(key, std::as_const(*item))) % parts.size();
       call.returned();
     }
     counted_hand_on hand_on(tally);

@@ -4,7 +4,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <exception>
-#include <functional>
 #include <memory>
 #include <mutex>
 #include <stdexcept>
@@ -15,6 +14,7 @@
 
 #include "../runtime/clock.hpp"
 #include "../runtime/detail/config.hpp"
+#include "../runtime/detail/function.hpp"
 #include "../runtime/task.hpp"
 #include "../runtime/task_group.hpp"
 #include "../sync/event.hpp"

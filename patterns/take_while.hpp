@@ -1,11 +1,11 @@
 #pragma once
 
 #include <concepts>
-#include <functional>
 #include <type_traits>
 #include <utility>
 
 #include "../runtime/async_generator.hpp"
+#include "../runtime/detail/invoke.hpp"
 #include "detail/generator_stage.hpp"
 
 namespace weir {
@@ -32,7 +32,7 @@ class taking_while {
     while (auto next = co_await source.next()) {
       auto item = steps(item_of(next));
       if (!item) continue;
-      if (!std::invoke(holds, std::as_const(*item))) break;
+      if (!detail::invoke(holds, std::as_const(*item))) break;
       co_yield std::move(*item);
     }
   }

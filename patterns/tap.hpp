@@ -1,10 +1,10 @@
 #pragma once
 
 #include <concepts>
-#include <functional>
 #include <type_traits>
 #include <utility>
 
+#include "../runtime/detail/invoke.hpp"
 #include "../runtime/task.hpp"
 #include "transform.hpp"
 
@@ -26,7 +26,7 @@ class tapping {
     if constexpr (is_async_stage<Fn, const T&>) {
       return look_and_wait<T>(std::move(item));
     } else {
-      std::invoke(look_, std::as_const(item));
+      detail::invoke(look_, std::as_const(item));
       return T(std::move(item));
     }
   }
@@ -34,7 +34,7 @@ class tapping {
  private:
   template <class T>
   task<T> look_and_wait(T item) {
-    co_await std::invoke(look_, std::as_const(item));
+    co_await detail::invoke(look_, std::as_const(item));
     co_return std::move(item);
   }
 

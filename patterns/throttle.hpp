@@ -2,11 +2,11 @@
 
 #include <concepts>
 #include <cstdint>
-#include <functional>
 #include <type_traits>
 #include <utility>
 
 #include "../runtime/async_generator.hpp"
+#include "../runtime/detail/invoke.hpp"
 #include "../sync/limiter.hpp"
 #include "detail/generator_stage.hpp"
 
@@ -41,7 +41,7 @@ class throttling {
     while (auto next = co_await source.next()) {
       auto item = steps(item_of(next));
       if (!item) continue;
-      const std::uint64_t tokens = std::invoke(cost, std::as_const(*item));
+      const std::uint64_t tokens = detail::invoke(cost, std::as_const(*item));
       if (tokens > 0) co_await rate.acquire(tokens);
       co_yield std::move(*item);
     }

@@ -1,10 +1,10 @@
 #pragma once
 
 #include <concepts>
-#include <functional>
 #include <type_traits>
 #include <utility>
 
+#include "../runtime/detail/invoke.hpp"
 #include "../runtime/task.hpp"
 #include "detail/stage_function.hpp"
 
@@ -36,7 +36,7 @@ class wrapped_function {
   class call {
    public:
     call(Fn& function, const T& item) noexcept : function_(&function), item_(&item) {}
-    auto operator()() const { return std::invoke(*function_, *item_); }
+    auto operator()() const { return detail::invoke(*function_, *item_); }
 
    private:
     Fn* function_;

@@ -1,11 +1,11 @@
 #pragma once
 
 #include <concepts>
-#include <functional>
 #include <optional>
 #include <type_traits>
 #include <utility>
 
+#include "../runtime/detail/invoke.hpp"
 #include "detail/concurrent_transform.hpp"
 #include "detail/flow.hpp"
 #include "detail/generator_stage.hpp"
@@ -67,7 +67,7 @@ class transform_in_line {
       std::optional<output<typename Steps::output>> result;
       {
         counted_call call(tally);
-        auto made = co_await std::invoke(function, std::move(*item));
+        auto made = co_await detail::invoke(function, std::move(*item));
         put_made<Fn>(result, std::move(made));
         if (result) call.returned();
       }

@@ -1,12 +1,12 @@
 #pragma once
 
 #include <concepts>
-#include <functional>
 #include <optional>
 #include <type_traits>
 #include <utility>
 
 #include "../runtime/async_generator.hpp"
+#include "../runtime/detail/invoke.hpp"
 #include "../runtime/detail/light_std.hpp"
 #include "detail/generator_stage.hpp"
 #include "detail/stage_function.hpp"
@@ -64,10 +64,10 @@ class making_many {
       {
         counted_call call(tally);
         if constexpr (is_async_stage<Fn, T>) {
-          auto range = co_await std::invoke(function, std::move(*item));
+          auto range = co_await detail::invoke(function, std::move(*item));
           all.emplace(std::move(range));
         } else {
-          all.emplace(std::invoke(function, std::move(*item)));
+          all.emplace(detail::invoke(function, std::move(*item)));
         }
         call.returned();
       }

@@ -1,12 +1,12 @@
 #pragma once
 
 #include <concepts>
-#include <functional>
 #include <stdexcept>
 #include <type_traits>
 #include <utility>
 
 #include "../runtime/clock.hpp"
+#include "../runtime/detail/invoke.hpp"
 #include "../runtime/detail/light_std.hpp"
 #include "../runtime/sleep.hpp"
 #include "../runtime/task.hpp"
@@ -29,7 +29,7 @@ task<> report_every(duration period, Report& report, time_point begin) {
   interval clock(period, missed_ticks::skip, add_saturated(begin, period));
   for (;;) {
     co_await clock.tick();
-    std::invoke(report, progress{now() - begin, false});
+    detail::invoke(report, progress{now() - begin, false});
   }
 }
 
@@ -38,7 +38,7 @@ task<T> reported(duration period, Report report, task<T> work) {
   const time_point begin = now();
   auto either = when_any(std::move(work), report_every(period, report, begin));
   auto ended = co_await std::move(either);
-  std::invoke(report, progress{now() - begin, true});
+  detail::invoke(report, progress{now() - begin, true});
   if constexpr (!std::is_void_v<T>) co_return std::move(ended).template get<0>();
 }
 

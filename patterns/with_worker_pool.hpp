@@ -1,10 +1,10 @@
 #pragma once
 
 #include <concepts>
-#include <functional>
 #include <type_traits>
 #include <utility>
 
+#include "../runtime/detail/invoke.hpp"
 #include "../runtime/task.hpp"
 #include "../runtime/task_group.hpp"
 #include "worker_pool.hpp"
@@ -26,7 +26,7 @@ task<pool_body_result_t<Pool, Body>> run_with_pool(Body body, Parts... parts) {
   const auto inside = [&](task_group& group) -> task<T> {
     const pool_group in{&group};
     Pool pool(in, std::forward<Parts>(parts)...);
-    auto running = std::invoke(body, pool);
+    auto running = detail::invoke(body, pool);
     if constexpr (std::is_void_v<T>) {
       co_await std::move(running);
       co_await pool.shutdown();

@@ -1,10 +1,10 @@
 #pragma once
 
 #include <concepts>
-#include <functional>
 #include <type_traits>
 #include <utility>
 
+#include "../runtime/detail/invoke.hpp"
 #include "../runtime/detail/light_std.hpp"
 #include "../runtime/task.hpp"
 #include "../runtime/with_timeout.hpp"
@@ -31,7 +31,7 @@ class timed_function {
  private:
   template <class T, class R>
   task<R> run(T item) {
-    auto timed = with_timeout(limit_, std::invoke(function_, std::move(item)));
+    auto timed = with_timeout(limit_, detail::invoke(function_, std::move(item)));
     co_return co_await std::move(timed);
   }
 

@@ -3,13 +3,13 @@
 #include <concepts>
 #include <coroutine>
 #include <cstddef>
-#include <functional>
 #include <memory>
 #include <tuple>
 #include <type_traits>
 #include <utility>
 
 #include "../runtime/clock.hpp"
+#include "../runtime/detail/function.hpp"
 #include "../runtime/detail/light_std.hpp"
 #include "../runtime/detail/operation.hpp"
 #include "../runtime/detail/take.hpp"

@@ -2,12 +2,12 @@
 
 #include <atomic>
 #include <concepts>
-#include <functional>
 #include <optional>
 #include <type_traits>
 #include <utility>
 
 #include "cancellation.hpp"
+#include "detail/invoke.hpp"
 #include "detail/offload_job.hpp"
 #include "detail/operation.hpp"
 
@@ -68,9 +68,9 @@ class [[nodiscard]] offload_operation final : public operation_base, public offl
   void call() noexcept override {
     result_.emplace(capture<value_type>([this]() -> value_type {
       if constexpr (std::invocable<F&, cancellation_token>) {
-        return std::invoke(function_, cancellation_token(this->stop()));
+        return detail::invoke(function_, cancellation_token(this->stop()));
       } else {
-        return std::invoke(function_);
+        return detail::invoke(function_);
       }
     }));
   }

@@ -2,12 +2,12 @@
 
 #include <atomic>
 #include <concepts>
-#include <functional>
 #include <optional>
 #include <type_traits>
 #include <utility>
 
 #include "cancellation.hpp"
+#include "detail/invoke.hpp"
 #include "detail/offload_job.hpp"
 #include "detail/operation.hpp"
 #include "detail/take.hpp"
@@ -65,9 +65,9 @@ class abandonable_call final : public abandonable_job {
   void call() noexcept override {
     result_.emplace(capture<value_type>([this]() -> value_type {
       if constexpr (std::invocable<F&, cancellation_token>) {
-        return std::invoke(*function_, token());
+        return detail::invoke(*function_, token());
       } else {
-        return std::invoke(*function_);
+        return detail::invoke(*function_);
       }
     }));
     function_.reset();

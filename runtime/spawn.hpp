@@ -2,7 +2,6 @@
 
 #include <atomic>
 #include <concepts>
-#include <functional>
 #include <optional>
 #include <source_location>
 #include <tuple>
@@ -10,6 +9,7 @@
 #include <utility>
 
 #include "detail/group_core.hpp"
+#include "detail/invoke.hpp"
 #include "detail/operation.hpp"
 #include "detail/selection.hpp"
 #include "detail/take.hpp"
@@ -213,7 +213,7 @@ class spawned_call final : public spawned<T> {
   explicit spawned_call(G&& callable, As&&... args) {
     call_.emplace(std::forward<G>(callable), std::forward<As>(args)...);
     this->body_ =
-        std::apply([this](auto&... as) { return std::invoke(call_->callable, std::move(as)...); }, call_->arguments);
+        std::apply([this](auto&... as) { return detail::invoke(call_->callable, std::move(as)...); }, call_->arguments);
   }
 
  private:

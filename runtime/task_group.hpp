@@ -1,7 +1,6 @@
 #pragma once
 
 #include <exception>
-#include <functional>
 #include <source_location>
 #include <type_traits>
 #include <utility>

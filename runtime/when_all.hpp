@@ -1,7 +1,6 @@
 #pragma once
 
 #include <array>
-#include <functional>
 #include <optional>
 #include <tuple>
 #include <utility>
@@ -9,6 +8,7 @@
 #include <vector>
 
 #include "detail/embedded_strand.hpp"
+#include "detail/function.hpp"
 #include "detail/group_core.hpp"
 #include "detail/light_std.hpp"
 #include "detail/operation.hpp"

@@ -1,9 +1,9 @@
 #pragma once
 
 #include <exception>
-#include <functional>
 #include <utility>
 
+#include "detail/invoke.hpp"
 #include "detail/light_std.hpp"
 #include "detail/operation.hpp"
 #include "detail/slot.hpp"
@@ -107,7 +107,7 @@ class [[nodiscard]] cleanup_operation final : public operation_base, private cle
 
  private:
   std::exception_ptr inner_exception() noexcept override { return inner_.exception(); }
-  task<> make_cleanup(const cleanup_outcome& outcome) override { return within(limit_, std::invoke(fn_, outcome)); }
+  task<> make_cleanup(const cleanup_outcome& outcome) override { return within(limit_, detail::invoke(fn_, outcome)); }
 
   task<T> inner_;
   F fn_;

@@ -2,7 +2,6 @@
 
 #include <concepts>
 #include <cstddef>
-#include <functional>
 #include <memory>
 #include <new>
 #include <stdexcept>
@@ -10,6 +9,7 @@
 #include <utility>
 
 #include "../runtime/detail/config.hpp"
+#include "../runtime/detail/invoke.hpp"
 #include "../runtime/task.hpp"
 #include "once.hpp"
 
@@ -41,16 +41,16 @@ class initialiser_of final : public initialiser<T> {
 
   task<> run(void* memory) override {
     if constexpr (gives_task) {
-      auto running = std::invoke(fn_);
+      auto running = detail::invoke(fn_);
       auto value = co_await std::move(running);
       ::new (memory) T(std::move(value));
     } else {
-      ::new (memory) T(std::invoke(fn_));
+      ::new (memory) T(detail::invoke(fn_));
       co_return;
     }
   }
   void make([[maybe_unused]] void* memory) override {
-    if constexpr (!gives_task) ::new (memory) T(std::invoke(fn_));
+    if constexpr (!gives_task) ::new (memory) T(detail::invoke(fn_));
   }
 
   F fn_;

@@ -4,12 +4,12 @@
 #include <coroutine>
 #include <cstdint>
 #include <exception>
-#include <functional>
 #include <tuple>
 #include <type_traits>
 #include <utility>
 
 #include "../runtime/detail/config.hpp"
+#include "../runtime/detail/invoke.hpp"
 #include "../runtime/detail/take.hpp"
 #include "../runtime/task.hpp"
 #include "detail/object_wait.hpp"
@@ -162,9 +162,9 @@ task<> run_once(once_core& core, F&& fn, Args&&... args) {
   }
   try {
     if constexpr (std::is_void_v<std::invoke_result_t<F, Args...>>) {
-      std::invoke(std::forward<F>(fn), std::forward<Args>(args)...);
+      detail::invoke(std::forward<F>(fn), std::forward<Args>(args)...);
     } else {
-      auto running = std::invoke(std::forward<F>(fn), std::forward<Args>(args)...);
+      auto running = detail::invoke(std::forward<F>(fn), std::forward<Args>(args)...);
       co_await std::move(running);
     }
   } catch (...) {
@@ -293,7 +293,7 @@ class once {
                   "call_blocking() can run no task: its function returns nothing");
     core_.run_blocking(
         "weir: once::call_blocking would block a worker of a runtime, and all its tasks: co_await call() instead",
-        [&] { std::invoke(std::forward<F>(fn), std::forward<Args>(args)...); });
+        [&] { detail::invoke(std::forward<F>(fn), std::forward<Args>(args)...); });
   }
 
   /// Whether a call has succeeded; then whatever it did is seen. One atomic load.

@@ -3,12 +3,12 @@
 #include <concepts>
 #include <coroutine>
 #include <cstddef>
-#include <functional>
 #include <mutex>
 #include <type_traits>
 #include <utility>
 
 #include "../runtime/detail/config.hpp"
+#include "../runtime/detail/invoke.hpp"
 #include "../runtime/task.hpp"
 #include "detail/shards.hpp"
 #include "detail/short_section.hpp"
@@ -179,7 +179,7 @@ class sharded {
   static task<> visit(const shards& all, F fn) {
     for (auto& shard : all) {
       const mutex_guard held = co_await shard.lock.lock();
-      std::invoke(fn, shard.value);
+      detail::invoke(fn, shard.value);
     }
   }
 
@@ -211,7 +211,7 @@ class sharded<T, std::mutex, Hash> {
     static_assert(detail::short_section<F, T>());
     auto& shard = shards_.of(key);
     const std::lock_guard guard(shard.lock);
-    return std::invoke(std::forward<F>(fn), shard.value);
+    return detail::invoke(std::forward<F>(fn), shard.value);
   }
 
   /// Calls `fn(T&)` for one shard after the other, each under its lock; others may use the rest meanwhile, so this is
@@ -222,7 +222,7 @@ class sharded<T, std::mutex, Hash> {
     static_assert(detail::short_section<F&, T>());
     for (auto& shard : shards_) {
       const std::lock_guard guard(shard.lock);
-      std::invoke(fn, shard.value);
+      detail::invoke(fn, shard.value);
     }
   }
 

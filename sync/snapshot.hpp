@@ -1,13 +1,13 @@
 #pragma once
 
 #include <concepts>
-#include <functional>
 #include <memory>
 #include <mutex>
 #include <type_traits>
 #include <utility>
 
 #include "../runtime/detail/config.hpp"
+#include "../runtime/detail/invoke.hpp"
 #include "../runtime/detail/take.hpp"
 #include "../runtime/task.hpp"
 #include "detail/counted_link.hpp"
@@ -137,10 +137,10 @@ class snapshot {
     const std::lock_guard guard(writing_);
     next.reset(new detail::snapshot_value<T>(T(std::as_const(current_->value))));
     if constexpr (std::is_void_v<returned>) {
-      std::invoke(std::forward<F>(fn), next->value);
+      detail::invoke(std::forward<F>(fn), next->value);
       old = replace(*next.release());
     } else {
-      returned answer = std::invoke(std::forward<F>(fn), next->value);
+      returned answer = detail::invoke(std::forward<F>(fn), next->value);
       old = replace(*next.release());
       return answer;
     }

@@ -2,13 +2,13 @@
 
 #include <concepts>
 #include <cstdint>
-#include <functional>
 #include <mutex>
 #include <optional>
 #include <type_traits>
 #include <utility>
 
 #include "../runtime/detail/config.hpp"
+#include "../runtime/detail/invoke.hpp"
 #include "../runtime/detail/take.hpp"
 #include "../runtime/task.hpp"
 #include "detail/domain_lock.hpp"
@@ -222,7 +222,7 @@ class [[nodiscard]] watch_observer {
     const std::uint64_t before = seen_;
     seen_ = watched().version;
     try {
-      return std::invoke(look, std::as_const(watched_->value_));
+      return detail::invoke(look, std::as_const(watched_->value_));
     } catch (...) {
       seen_ = before;
       throw;
@@ -252,7 +252,7 @@ class [[nodiscard]] watch_observer {
     const T& value = watched_->value_;
     over = watched().closed;
     std::optional<T> found;
-    if (std::invoke(condition, value)) found.emplace(value);
+    if (detail::invoke(condition, value)) found.emplace(value);
     seen_ = watched().version;
     return found;
   }
@@ -313,7 +313,7 @@ class watch {
     detail::locked_section inside(core_.lock);
     if (core_.closed) return false;
     const notification after(core_, inside);
-    std::invoke(change, value_);
+    detail::invoke(change, value_);
     return true;
   }
 
@@ -331,7 +331,7 @@ class watch {
     static_assert(!std::is_reference_v<std::invoke_result_t<Look&, const T&>>,
                   "a reference to a watch's value is of no use without its lock: return a copy of what is needed");
     const std::lock_guard guard(core_.lock);
-    return std::invoke(look, value_);
+    return detail::invoke(look, value_);
   }
 
   /// The value will not change any more: observers that have seen it are told at once. Idempotent. O(waiters).

@@ -1,9 +1,9 @@
 #pragma once
 
-#include <functional>
 #include <string>
 #include <vector>
 
+#include "../../runtime/detail/function.hpp"
 #include "../../runtime/task.hpp"
 #include "../endpoint.hpp"
 

@@ -3,11 +3,11 @@
 #include <cerrno>
 #include <cstddef>
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <vector>
 
 #include "../../runtime/clock.hpp"
+#include "../../runtime/detail/function.hpp"
 #include "../../runtime/detail/run_queue.hpp"
 #include "../simulation_options.hpp"
 #include "simulated_disk.hpp"

@@ -4,12 +4,12 @@
 #include <cstddef>
 #include <cstdint>
 #include <exception>
-#include <functional>
 #include <memory>
 #include <optional>
 #include <type_traits>
 #include <utility>
 
+#include "../../runtime/detail/invoke.hpp"
 #include "../../runtime/detail/promise_base.hpp"
 #include "../../runtime/detail/take.hpp"
 #include "../../runtime/task.hpp"
@@ -126,9 +126,9 @@ class told_letter final : public letter<State> {
 
   task<> open(State& state) override {
     if constexpr (is_task<std::invoke_result_t<F&, State&>>) {
-      return std::invoke(function_, state);
+      return detail::invoke(function_, state);
     } else {
-      std::invoke(function_, state);
+      detail::invoke(function_, state);
       return {};
     }
   }
@@ -151,12 +151,12 @@ class asked_letter final : public letter<State> {
   bool claim() noexcept override { return leave_queue(phase::claimed); }
   task<> open(State& state) override {
     if constexpr (is_task<std::invoke_result_t<F&, State&>>) {
-      return relay(*this, std::invoke(function_, state));
+      return relay(*this, detail::invoke(function_, state));
     } else if constexpr (std::is_void_v<value_type>) {
-      std::invoke(function_, state);
+      detail::invoke(function_, state);
       return {};
     } else {
-      value_.value.emplace(std::invoke(function_, state));
+      value_.value.emplace(detail::invoke(function_, state));
       return {};
     }
   }

@@ -3,7 +3,6 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <optional>
 #include <type_traits>
@@ -11,6 +10,7 @@
 #include <vector>
 
 #include "../../runtime/detail/config.hpp"
+#include "../../runtime/detail/invoke.hpp"
 #include "../../runtime/detail/light_std.hpp"
 #include "flow.hpp"
 #include "stage_function.hpp"
@@ -70,10 +70,10 @@ class transform_workers {
       {
         counted_call call(tally);
         if constexpr (is_async_stage<Fn, T>) {
-          auto made = co_await std::invoke(function_, std::move(value_of(*item)));
+          auto made = co_await detail::invoke(function_, std::move(value_of(*item)));
           put(result, *item, std::move(made));
         } else {
-          put(result, *item, std::invoke(function_, std::move(value_of(*item))));
+          put(result, *item, detail::invoke(function_, std::move(value_of(*item))));
         }
         if (has_made(result)) call.returned();
       }

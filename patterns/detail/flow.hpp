@@ -3,13 +3,13 @@
 #include <atomic>
 #include <concepts>
 #include <cstddef>
-#include <functional>
 #include <memory>
 #include <type_traits>
 #include <utility>
 
 #include "../../runtime/async_generator.hpp"
 #include "../../runtime/detail/config.hpp"
+#include "../../runtime/detail/invoke.hpp"
 #include "../../runtime/task.hpp"
 #include "../../runtime/task_group.hpp"
 #include "../../sync/channel.hpp"
@@ -301,7 +301,7 @@ class function_source {
   auto operator()(pipeline_run& run) && {
     auto items = std::move(upstream_).open(run);
     Fn& function = run.keep<Fn>(std::move(function_));
-    return std::invoke(function, as_generator(std::move(items)));
+    return detail::invoke(function, as_generator(std::move(items)));
   }
 
  private:
@@ -317,7 +317,7 @@ class function_sink {
 
   template <class Puller, class Steps>
   task<Result> consume(segment<Puller, Steps> items, pipeline_run&) {
-    return std::invoke(function_, as_generator(std::move(items)));
+    return detail::invoke(function_, as_generator(std::move(items)));
   }
 
  private:

@@ -2,7 +2,6 @@
 
 #include <concepts>
 #include <cstddef>
-#include <functional>
 #include <memory>
 #include <new>
 #include <optional>
@@ -10,6 +9,7 @@
 #include <utility>
 
 #include "../../runtime/detail/config.hpp"
+#include "../../runtime/detail/invoke.hpp"
 #include "../../runtime/detail/promise_base.hpp"
 #include "../../runtime/detail/take.hpp"
 #include "../../runtime/task.hpp"
@@ -89,9 +89,9 @@ class job_function {
   static constexpr operations make_operations() noexcept {
     operations made{nullptr, nullptr, nullptr, nullptr};
     if constexpr (is_task<std::invoke_result_t<F&>>) {
-      made.start = [](std::byte* at) { return std::invoke(in<F>(at)); };
+      made.start = [](std::byte* at) { return detail::invoke(in<F>(at)); };
     } else {
-      made.call = [](std::byte* at) -> R { return std::invoke(in<F>(at)); };
+      made.call = [](std::byte* at) -> R { return detail::invoke(in<F>(at)); };
     }
     made.move = [](std::byte* from, std::byte* to) noexcept {
       if constexpr (fits<F>) {

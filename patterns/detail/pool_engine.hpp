@@ -4,7 +4,6 @@
 #include <concepts>
 #include <cstddef>
 #include <exception>
-#include <functional>
 #include <memory>
 #include <optional>
 #include <stdexcept>
@@ -13,6 +12,7 @@
 #include <utility>
 
 #include "../../runtime/as_result.hpp"
+#include "../../runtime/detail/invoke.hpp"
 #include "../../runtime/detail/light_std.hpp"
 #include "../../runtime/detail/slot.hpp"
 #include "../../runtime/offload.hpp"
@@ -65,9 +65,9 @@ class pool_engine final : public pool_jobs<R, Args...> {
   template <class... Us>
   decltype(auto) call_with(state_type& state, Us&&... us) {
     if constexpr (Parts::has_state) {
-      return std::invoke(parts_.function, state, std::forward<Us>(us)...);
+      return detail::invoke(parts_.function, state, std::forward<Us>(us)...);
     } else {
-      return std::invoke(parts_.function, std::forward<Us>(us)...);
+      return detail::invoke(parts_.function, std::forward<Us>(us)...);
     }
   }
 
@@ -203,11 +203,11 @@ class pool_engine final : public pool_jobs<R, Args...> {
     std::exception_ptr why;
     try {
       if constexpr (is_task<std::invoke_result_t<decltype(parts_.state.open)&>>) {
-        auto opening = std::invoke(parts_.state.open);
+        auto opening = detail::invoke(parts_.state.open);
         auto opened = co_await std::move(opening);
         state.emplace(std::move(opened));
       } else {
-        state.emplace(std::invoke(parts_.state.open));
+        state.emplace(detail::invoke(parts_.state.open));
       }
     } catch (...) {
       why = std::current_exception();
@@ -225,10 +225,10 @@ class pool_engine final : public pool_jobs<R, Args...> {
   }
   task<> close(state_type& state) {
     if constexpr (is_task<std::invoke_result_t<decltype(parts_.state.close)&, state_type&>>) {
-      auto closing = std::invoke(parts_.state.close, state);
+      auto closing = detail::invoke(parts_.state.close, state);
       co_await std::move(closing);
     } else {
-      std::invoke(parts_.state.close, state);
+      detail::invoke(parts_.state.close, state);
       co_return;
     }
   }
@@ -346,7 +346,7 @@ class pool_engine final : public pool_jobs<R, Args...> {
   }
 
   task<> tell_failed(record& job) {
-    const auto tell = [&](auto&... as) { return std::invoke(parts_.failed.call, as..., std::as_const(job.error)); };
+    const auto tell = [&](auto&... as) { return detail::invoke(parts_.failed.call, as..., std::as_const(job.error)); };
     std::exception_ptr why;
     try {
       if constexpr (is_task<decltype(std::apply(tell, *job.arguments))>) {

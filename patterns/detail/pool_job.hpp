@@ -3,7 +3,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <exception>
-#include <functional>
 #include <optional>
 #include <stdexcept>
 #include <tuple>
@@ -12,6 +11,7 @@
 #include <variant>
 
 #include "../../runtime/clock.hpp"
+#include "../../runtime/detail/function.hpp"
 #include "../../runtime/detail/light_std.hpp"
 #include "../../runtime/detail/local_value.hpp"
 #include "../../runtime/detail/promise_base.hpp"

@@ -2,10 +2,10 @@
 
 #include <concepts>
 #include <exception>
-#include <functional>
 #include <type_traits>
 #include <utility>
 
+#include "../../runtime/detail/invoke.hpp"
 #include "../../runtime/detail/operation.hpp"
 #include "../../runtime/task.hpp"
 
@@ -39,7 +39,7 @@ task<R> failed_call(std::exception_ptr error) {
 }
 template <class F>
 task<call_value_t<F>> plain_call(F& function) {
-  co_return std::invoke(function);
+  co_return detail::invoke(function);
 }
 
 /// The call as a task, which is where everything that it throws comes out. `function` must outlive it.
@@ -47,7 +47,7 @@ template <class F>
 task<call_value_t<F>> start_call(F& function) {
   if constexpr (operation<std::invoke_result_t<F&>>) {
     try {
-      return as_task(std::invoke(function));
+      return as_task(detail::invoke(function));
     } catch (...) {
       return failed_call<call_value_t<F>>(std::current_exception());
     }

@@ -1,10 +1,10 @@
 #pragma once
 
-#include <functional>
 #include <optional>
 #include <type_traits>
 #include <utility>
 
+#include "../../runtime/detail/invoke.hpp"
 #include "../../runtime/detail/operation.hpp"
 #include "../../runtime/detail/scheduler.hpp"
 #include "../../runtime/task.hpp"
@@ -47,9 +47,9 @@ using stage_result_t = typename stage_result<Fn, T>::type;
 template <class Fn, class T>
 std::optional<stage_result_t<Fn, T>> make_of(Fn& function, T&& item) {
   if constexpr (may_make_nothing<Fn>) {
-    return std::invoke(function, std::forward<T>(item));
+    return detail::invoke(function, std::forward<T>(item));
   } else {
-    return std::optional<stage_result_t<Fn, T>>(std::in_place, std::invoke(function, std::forward<T>(item)));
+    return std::optional<stage_result_t<Fn, T>>(std::in_place, detail::invoke(function, std::forward<T>(item)));
   }
 }
 /// The same of what the task of a function has completed with.

@@ -4,11 +4,11 @@
 #include <cstddef>
 #include <cstdint>
 #include <exception>
-#include <functional>
 #include <memory>
 #include <mutex>
 
 #include "../../runtime/cancellation.hpp"
+#include "../../runtime/detail/function.hpp"
 #include "../../runtime/detail/owned_tasks.hpp"
 #include "../../runtime/detail/slot.hpp"
 #include "../../runtime/task.hpp"

@@ -4,7 +4,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <exception>
-#include <functional>
 #include <memory>
 #include <utility>
 #include <vector>
@@ -12,6 +11,7 @@
 #include "../cancellation.hpp"
 #include "../spawn.hpp"
 #include "../task.hpp"
+#include "invoke.hpp"
 #include "spin_lock.hpp"
 #include "take.hpp"
 
@@ -127,7 +127,7 @@ class owned_tasks {
   static task<> run_one(shared_state owner, counted /*here*/, F callable, Args... arguments) {
     std::exception_ptr failure;
     try {
-      static_cast<void>(co_await std::invoke(callable, std::move(arguments)...));
+      static_cast<void>(co_await detail::invoke(callable, std::move(arguments)...));
     } catch (...) {
       failure = std::current_exception();
     }

@@ -1,3 +1,5 @@
+#include <functional>
+
 #include "support.hpp"
 
 #include <weir/patterns/broadcast_to.hpp>
