@@ -4,19 +4,21 @@
 #include <cstddef>
 #include <cstdint>
 #include <exception>
-#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
 #include <system_error>
 #include <type_traits>
-#include <unordered_map>
 #include <utility>
 
 #include "../runtime/as_result.hpp"
 #include "../runtime/cancellation.hpp"
 #include "../runtime/clock.hpp"
 #include "../runtime/detail/config.hpp"
+#include "../runtime/detail/function.hpp"
+#include "../runtime/detail/hash_table.hpp"
+#include "../runtime/detail/invoke.hpp"
+#include "../runtime/detail/owned.hpp"
 #include "../runtime/result.hpp"
 #include "../runtime/task.hpp"
 #include "../runtime/with_cancellation.hpp"
@@ -125,20 +127,16 @@ class flight_board {
       throw std::system_error(std::make_error_code(std::errc::operation_canceled),
                               "weir: coalescer::get: the coalescer has been shut down");
     }
-    flight_pointer& there = flights_[key];
-    try {
-      if (!there) {
-        there = std::make_shared<flight>(key);
-        by.new_ = true;
-        ++stats_.flights;
-      }
-    } catch (...) {
-      flights_.erase(key);
-      throw;
+    const std::uint64_t hash = flights_.hash_of(key);
+    const announced* there = flights_.find(key, hash);
+    if (!there) {
+      there = &flights_.insert(detail::owned<announced>(new announced(std::make_shared<flight>(key))), hash);
+      by.new_ = true;
+      ++stats_.flights;
     }
     ++stats_.calls;
-    ++there->waiting;
-    by.flight_ = there;
+    ++there->of->waiting;
+    by.flight_ = there->of;
   }
   void leave(flight& from) noexcept {
     {
@@ -170,13 +168,19 @@ class flight_board {
   }
   void finish(flight& of) noexcept {
     of.done = true;
-    flights_.erase(of.key);
+    if (announced* const found = flights_.find(of.key)) flights_.erase(*found);
   }
 
+  struct announced : hash_link {
+    explicit announced(flight_pointer one) : of(std::move(one)), key(of->key) {}
+    const flight_pointer of;
+    const Key& key;
+  };
+
   std::mutex mutex_;
-  bool closed_ = false;                                           // guarded by mutex_
-  std::unordered_map<Key, flight_pointer, Hash, Equal> flights_;  // the same; those that are not done
-  coalescer_stats stats_;                                         // the same
+  bool closed_ = false;                         // guarded by mutex_
+  hash_table<announced, Hash, Equal> flights_;  // the same; those that are not done
+  coalescer_stats stats_;                       // the same
 };
 
 }  // namespace detail
@@ -255,9 +259,9 @@ class coalescer {
   template <class F>
   static task<Value> call(F& function, const Key& key) {
     if constexpr (std::invocable<F&, const Key&>) {
-      return std::invoke(function, key);
+      return detail::invoke(function, key);
     } else {
-      return std::invoke(function);
+      return detail::invoke(function);
     }
   }
 

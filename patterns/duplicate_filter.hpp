@@ -2,14 +2,15 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <deque>
-#include <functional>
 #include <mutex>
 #include <stdexcept>
-#include <unordered_map>
 
 #include "../runtime/clock.hpp"
 #include "../runtime/detail/config.hpp"
+#include "../runtime/detail/function.hpp"
+#include "../runtime/detail/hash_table.hpp"
+#include "../runtime/detail/intrusive_list.hpp"
+#include "../runtime/detail/owned.hpp"
 
 namespace weir {
 
@@ -52,29 +53,26 @@ class duplicate_filter {
     const time_point current = now();
     const std::lock_guard guard(lock_);
     expire(current);
-    const auto [place, fresh] = seen_.try_emplace(key, next_);
-    if (!fresh) {
+    const std::uint64_t hash = seen_.hash_of(key);
+    if (seen_.find(key, hash)) {
       ++counters_.duplicates;
       return false;
     }
-    try {
-      order_.push_back({detail::add_saturated(current, options_.keep), next_, &place->first});
-    } catch (...) {
-      seen_.erase(place);
-      throw;
-    }
-    ++next_;
+    const time_point until = detail::add_saturated(current, options_.keep);
+    order_.push_back(seen_.insert(detail::owned<message>(new message(key, until)), hash));
     ++counters_.fresh;
-    if (seen_.size() > options_.most_keys) evict();
+    if (seen_.size() > options_.most_keys) {
+      drop(order_.front());
+      ++counters_.evicted;
+    }
     return true;
   }
   /// It may come again. False when it is not remembered.
   bool forget(const Key& key) {
     const std::lock_guard guard(lock_);
-    const auto found = seen_.find(key);
-    if (found == seen_.end()) return false;
-    order_[static_cast<std::size_t>(found->second - first_)].key = nullptr;
-    seen_.erase(found);
+    message* const found = seen_.find(key);
+    if (!found) return false;
+    drop(*found);
     return true;
   }
 
@@ -86,32 +84,24 @@ class duplicate_filter {
   }
 
  private:
-  struct entry {
-    time_point until;
-    std::uint64_t number;
-    const Key* key;  // in seen_; null once it was forgotten
+  struct message : detail::hash_link, detail::list_hook {
+    message(const Key& of, time_point to) : key(of), until(to) {}
+    const Key key;
+    const time_point until;
   };
 
-  void drop_oldest() {
-    if (const Key* const key = order_.front().key) seen_.erase(seen_.find(*key));
-    first_ = order_.front().number + 1;
-    order_.pop_front();
+  void drop(message& one) noexcept {
+    one.unlink();
+    seen_.erase(one);
   }
-  void expire(time_point current) {
-    while (!order_.empty() && (!order_.front().key || order_.front().until <= current)) drop_oldest();
-  }
-  void evict() {
-    while (!order_.front().key) drop_oldest();
-    drop_oldest();
-    ++counters_.evicted;
+  void expire(time_point current) noexcept {
+    while (!order_.empty() && order_.front().until <= current) drop(order_.front());
   }
 
   const duplicate_filter_options options_;
   mutable std::mutex lock_;
-  std::unordered_map<Key, std::uint64_t, Hash, Equal> seen_;  // with their numbers
-  std::deque<entry> order_;                                   // numbers without gaps, the first of them first_
-  std::uint64_t first_ = 0;
-  std::uint64_t next_ = 0;
+  detail::hash_table<message, Hash, Equal> seen_;
+  detail::intrusive_list<message> order_;  // the oldest first
   duplicate_filter_counters counters_;
 };
 

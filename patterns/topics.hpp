@@ -3,16 +3,17 @@
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
 #include <stdexcept>
 #include <type_traits>
-#include <unordered_map>
 #include <utility>
 
 #include "../runtime/detail/config.hpp"
+#include "../runtime/detail/function.hpp"
+#include "../runtime/detail/hash_table.hpp"
+#include "../runtime/detail/owned.hpp"
 #include "../runtime/task.hpp"
 #include "../sync/broadcast.hpp"
 
@@ -69,17 +70,16 @@ class topics_core {
   shared_topic enter(const Key& key) {
     shared_topic made;  // ends, if it is not needed, without the lock
     const std::lock_guard guard(lock_);
-    const auto found = topics_.find(key);
-    if (found != topics_.end()) {
-      ++found->second->subscriptions;
-      return found->second;
+    if (const place* const found = topics_.find(key)) {
+      ++found->of->subscriptions;
+      return found->of;
     }
     made = std::make_shared<topic>(options_, *this);
     ++made->subscriptions;
     if (closed_) {
       made->items.close();  // one that nobody else knows
     } else {
-      topics_.emplace(key, made);
+      topics_.insert(detail::owned<place>(new place{{}, key, made}), topics_.hash_of(key));
     }
     return made;
   }
@@ -87,17 +87,16 @@ class topics_core {
     shared_topic last;  // ends without the lock
     const std::lock_guard guard(lock_);
     if (--left.subscriptions != 0) return;
-    const auto found = topics_.find(key);
-    if (found == topics_.end() || found->second.get() != &left) return;  // it was closed
-    last = std::move(found->second);
-    topics_.erase(found);
+    place* const found = topics_.find(key);
+    if (!found || found->of.get() != &left) return;  // it was closed
+    last = std::move(found->of);
+    topics_.erase(*found);
   }
   /// For a publisher. Counts one who finds nobody.
   shared_topic find(const Key& key, bool& closed) {
     const std::lock_guard guard(lock_);
     closed = closed_;
-    const auto found = topics_.find(key);
-    if (found != topics_.end()) return found->second;
+    if (const place* const found = topics_.find(key)) return found->of;
     if (!closed_) ++unheard_;
     return nullptr;
   }
@@ -105,18 +104,18 @@ class topics_core {
   void close(const Key& key) noexcept {
     shared_topic closed;
     const std::lock_guard guard(lock_);
-    const auto found = topics_.find(key);
-    if (found == topics_.end()) return;
-    closed = std::move(found->second);
-    topics_.erase(found);
+    place* const found = topics_.find(key);
+    if (!found) return;
+    closed = std::move(found->of);
+    topics_.erase(*found);
     closed->items.close();
   }
   void close() noexcept {
-    topic_map closed;
+    table closed;  // end without the lock
     const std::lock_guard guard(lock_);
     closed_ = true;
-    closed.swap(topics_);
-    for (auto& [key, one] : closed) one->items.close();
+    closed.swap_entries(topics_);
+    for (const place* one = closed.first(); one; one = closed.after(*one)) one->of->items.close();
   }
 
   [[nodiscard]] topics_counters counters() {
@@ -126,19 +125,23 @@ class topics_core {
       const std::lock_guard past_guard(past_lock_);
       sum = past_;
     }
-    for (auto& [key, one] : topics_) add(sum, one->items.counters());
+    for (const place* one = topics_.first(); one; one = topics_.after(*one)) add(sum, one->of->items.counters());
     sum.unheard = unheard_;
     sum.topics = topics_.size();
     return sum;
   }
   [[nodiscard]] std::size_t subscribers(const Key& key) {
     const std::lock_guard guard(lock_);
-    const auto found = topics_.find(key);
-    return found == topics_.end() ? 0 : found->second->items.counters().subscribers;
+    const place* const found = topics_.find(key);
+    return found ? found->of->items.counters().subscribers : 0;
   }
 
  private:
-  using topic_map = std::unordered_map<Key, shared_topic, Hash, Equal>;
+  struct place : hash_link {
+    const Key key;
+    shared_topic of;
+  };
+  using table = hash_table<place, Hash, Equal>;
 
   static void add(topics_counters& to, const broadcast_counters& of) noexcept {
     to.published += of.sent;
@@ -153,7 +156,7 @@ class topics_core {
   std::mutex lock_;
   bool closed_ = false;  // guarded by lock_, as all that follows
   std::uint64_t unheard_ = 0;
-  topic_map topics_;
+  table topics_;
 };
 
 }  // namespace detail
@@ -275,7 +278,7 @@ class topics {
 
   /// Of one topic, without those that were disconnected. A hint.
   [[nodiscard]] std::size_t subscribers(const Key& key) const { return core_->subscribers(key); }
-  /// O(topics). While topics vanish their share may come a moment later.
+  /// O(topics there were at once). While topics vanish their share may come a moment later.
   [[nodiscard]] topics_counters counters() const { return core_->counters(); }
 
  private:

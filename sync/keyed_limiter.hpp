@@ -3,14 +3,15 @@
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <mutex>
 #include <type_traits>
-#include <unordered_map>
 #include <utility>
 
 #include "../runtime/detail/config.hpp"
+#include "../runtime/detail/function.hpp"
+#include "../runtime/detail/hash_table.hpp"
+#include "../runtime/detail/owned.hpp"
 #include "../runtime/detail/take.hpp"
 #include "../runtime/detail/wrapped_operation.hpp"
 #include "detail/domain_lock.hpp"
@@ -61,15 +62,16 @@ class keyed_limiter {
   }
   /// As limiter::try_acquire() of the key's limiter.
   [[nodiscard]] bool try_acquire(const Key& key, std::uint64_t n = 1) {
-    part& in = part_of(key);
+    const std::uint64_t hash = parts_[0].entries.hash_of(key);
+    part& in = part_of(hash);
     {
       const std::lock_guard guard(in.lock);
-      if (entry* found = find(in, key)) return found->limits.try_acquire(n);
+      if (entry* found = find(in, key, hash)) return found->limits.try_acquire(n);
     }
-    return at(key)->try_acquire(n);
+    return at(key, hash)->try_acquire(n);
   }
   /// The key's limiter, for its other members or a limiter_hierarchy; it is not forgotten while the handle lives.
-  [[nodiscard]] handle at(const Key& key) WEIR_DETAIL_LIFETIMEBOUND;
+  [[nodiscard]] handle at(const Key& key) WEIR_DETAIL_LIFETIMEBOUND { return at(key, parts_[0].entries.hash_of(key)); }
 
   /// Keys that are kept now.
   [[nodiscard]] std::size_t size() noexcept {
@@ -86,13 +88,11 @@ class keyed_limiter {
     for (std::size_t n = 0; n < part_count; ++n) {
       part& p = parts_[n];
       const std::lock_guard guard(p.lock);
-      for (auto i = p.entries.begin(); i != p.entries.end();) {
-        if (may_go(i->second)) {
-          unlink(p, i->second);
-          i = p.entries.erase(i);
-        } else {
-          ++i;
-        }
+      entry* next = p.hand;
+      for (std::size_t left = p.entries.size(); left > 0; --left) {
+        entry& seen = *next;
+        next = seen.after;
+        if (may_go(seen)) forget(p, seen);
       }
     }
   }
@@ -120,37 +120,32 @@ class keyed_limiter {
 
   /// In a ring of its part, through which a hand goes that looks for what can be forgotten. (The clock algorithm:
   /// Corbato, "A Paging Experiment with the Multics System", 1968.)
-  struct entry {
-    entry(maker_base& make, const Key& of) : limits(make.make(of)) {}
+  struct entry : detail::hash_link {
+    entry(maker_base& make, const Key& of) : key(of), limits(make.make(of)) {}
+    const Key key;
     Limiter limits;
-    const Key* key = nullptr;
     entry* before = this;
     entry* after = this;
     std::uint32_t handles = 0;
     bool used = true;  // since the hand came by
   };
-  using table = std::unordered_map<Key, entry, Hash, Equal>;
 
   struct alignas(64) part {
     detail::domain_lock lock;
-    table entries;
+    detail::hash_table<entry, Hash, Equal> entries;
     entry* hand = nullptr;
   };
   static constexpr std::size_t part_count = 16;
 
-  part& part_of(const Key& key) noexcept(noexcept(Hash{}(key))) {
-    // std::hash of a number is often the number itself: mixed, so that keys with a common step do not share a part.
-    // (Fibonacci hashing: Knuth, "The Art of Computer Programming", vol. 3, 6.4.)
-    const auto mixed = static_cast<std::uint64_t>(Hash{}(key)) * 0x9E3779B97F4A7C15u;
-    return parts_[mixed >> 60];
-  }
+  // The table of a part takes the low bits.
+  part& part_of(std::uint64_t hash) noexcept { return parts_[hash >> 60]; }
+  handle at(const Key& key, std::uint64_t hash);
 
   // Everything below under the part's lock.
-  static entry* find(part& in, const Key& key) {
-    const auto found = in.entries.find(key);
-    if (found == in.entries.end()) return nullptr;
-    found->second.used = true;
-    return &found->second;
+  static entry* find(part& in, const Key& key, std::uint64_t hash) {
+    entry* const found = in.entries.find(key, hash);
+    if (found) found->used = true;
+    return found;
   }
   static bool may_go(entry& e) noexcept { return e.handles == 0 && e.limits.at_rest(); }
   static void unlink(part& in, entry& e) noexcept {
@@ -169,6 +164,10 @@ class keyed_limiter {
     e.before->after = &e;
     e.after->before = &e;
   }
+  static void forget(part& in, entry& e) noexcept {
+    unlink(in, e);
+    in.entries.erase(e);
+  }
   void make_room(part& in) noexcept {
     // Two for each that comes: so the hand gets round before the number has grown by half.
     constexpr int looks = 2;
@@ -180,8 +179,7 @@ class keyed_limiter {
       in.hand = seen.after;
       if (detail::take(seen.used)) continue;
       if (full ? seen.handles != 0 : !may_go(seen)) continue;
-      unlink(in, seen);
-      in.entries.erase(*seen.key);
+      forget(in, seen);
       if (full) return;
     }
   }
@@ -237,32 +235,25 @@ class [[nodiscard]] keyed_limiter<Key, Limiter, Hash, Equal>::acquire_operation 
 };
 
 template <class Key, class Limiter, class Hash, class Equal>
-auto keyed_limiter<Key, Limiter, Hash, Equal>::at(const Key& key) -> handle {
-  part& in = part_of(key);
+auto keyed_limiter<Key, Limiter, Hash, Equal>::at(const Key& key, std::uint64_t hash) -> handle {
+  part& in = part_of(hash);
   const auto take_from = [&](entry& e) {
     ++e.handles;
     return handle(in, e);
   };
   {
     const std::lock_guard guard(in.lock);
-    if (entry* found = find(in, key)) return take_from(*found);
+    if (entry* found = find(in, key, hash)) return take_from(*found);
   }
-  // Made without the lock: somebody else's code runs.
-  table made;
-  made.try_emplace(key, *make_, key);
-  auto node = made.extract(made.begin());
+  // Made without the lock, and destroyed without it if it is not needed: somebody else's code runs.
+  detail::owned<entry> made(new entry(*make_, key));
   const std::lock_guard guard(in.lock);
-  const auto [place, inserted, left] = in.entries.insert(std::move(node));
-  entry& e = place->second;
-  if (inserted) {
-    e.key = &place->first;
-    link(in, e);
-    ++e.handles;
-    make_room(in);
-    return handle(in, e);
-  }
-  e.used = true;
-  return take_from(e);
+  if (entry* found = find(in, key, hash)) return take_from(*found);
+  entry& e = in.entries.insert(std::move(made), hash);
+  link(in, e);
+  handle taken = take_from(e);
+  make_room(in);
+  return taken;
 }
 
 }  // namespace weir
