@@ -36,8 +36,8 @@ unsigned autoscaler::recommend(unsigned workers, const load_signal& load) const 
 /// How many there were when the last `period` began, or as long ago as it remembers.
 unsigned autoscaler::workers_before(time_point at, duration period, unsigned workers) const {
   for (auto i = had_.rbegin(); i != had_.rend(); ++i) {
-    workers = i->second;
-    if (at - i->first >= period) break;
+    workers = i->workers;
+    if (at - i->since >= period) break;
   }
   return workers;
 }
@@ -45,16 +45,16 @@ unsigned autoscaler::workers_before(time_point at, duration period, unsigned wor
 unsigned autoscaler::operator()(time_point at, unsigned workers, const load_signal& load) {
   if (load.queued != 0 || load.cpu > 0 || !last_work_) last_work_.emplace(at);
   const unsigned wanted = recommend(workers, load);
-  if (recommended_.empty()) recommended_.emplace_back(at, workers);  // so that the first window, too, has to pass
-  while (!recommended_.empty() && at - recommended_.front().first > options_.down_after) recommended_.pop_front();
-  while (!recommended_.empty() && recommended_.back().second <= wanted) recommended_.pop_back();
-  recommended_.emplace_back(at, wanted);
+  if (recommended_.empty()) recommended_.push_back({at, workers});  // so that the first window, too, has to pass
+  std::erase_if(recommended_, [&](const number& one) { return at - one.since > options_.down_after; });
+  while (!recommended_.empty() && recommended_.back().workers <= wanted) recommended_.pop_back();
+  recommended_.push_back({at, wanted});
   const duration longest = std::max(options_.up_period, options_.down_period);
-  while (had_.size() > 1 && at - had_[1].first >= longest) had_.pop_front();
-  if (had_.empty() || had_.back().second != workers) had_.emplace_back(at, workers);
+  while (had_.size() > 1 && at - had_[1].since >= longest) had_.erase(had_.begin());
+  if (had_.empty() || had_.back().workers != workers) had_.push_back({at, workers});
 
   const unsigned answer = decide(at, workers, wanted, load);
-  if (answer != workers) had_.emplace_back(at, answer);
+  if (answer != workers) had_.push_back({at, answer});
   return answer;
 }
 
@@ -66,7 +66,7 @@ unsigned autoscaler::decide(time_point at, unsigned workers, unsigned wanted, co
     const double limit = std::max(base * options_.up_factor, base + options_.up_step);
     return std::max(workers, static_cast<unsigned>(std::min<double>(wanted, limit)));
   }
-  const unsigned stable = std::min(workers, recommended_.front().second);
+  const unsigned stable = std::min(workers, recommended_.front().workers);
   const double base = workers_before(at, options_.down_period, workers);
   const double limit = std::ceil(base * (1 - options_.down_fraction));
   return std::min(workers, std::max(stable, static_cast<unsigned>(limit)));

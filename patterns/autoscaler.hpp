@@ -1,9 +1,8 @@
 #pragma once
 
 #include <cstddef>
-#include <deque>
 #include <limits>
-#include <utility>
+#include <vector>
 
 #include "../runtime/clock.hpp"
 #include "../runtime/detail/config.hpp"
@@ -50,7 +49,7 @@ struct load_signal {
 ///
 /// Source: Kubernetes documentation, "Horizontal Pod Autoscaling": desired = ceil(current * metric / target), the
 /// greatest recommendation of the stabilisation window when scaling down, and its default policies; KEDA's cooldown
-/// period for zero. One thread at a time. O(1) amortised; keeps the recommendations of one window.
+/// period for zero. One thread at a time. Keeps the recommendations of one window, and is linear in them.
 class autoscaler {
  public:
   /// Throws std::invalid_argument when least > most, most is 0, or a factor makes no sense.
@@ -65,8 +64,12 @@ class autoscaler {
   [[nodiscard]] unsigned workers_before(time_point at, duration period, unsigned workers) const;
 
   const autoscaler_options options_;
-  std::deque<std::pair<time_point, unsigned>> recommended_;  // falling: only what can become the greatest
-  std::deque<std::pair<time_point, unsigned>> had_;          // workers, from when on
+  struct number {
+    time_point since;
+    unsigned workers;
+  };
+  std::vector<number> recommended_;  // falling: only what can become the greatest
+  std::vector<number> had_;
   detail::slot<time_point> last_work_;
 };
 

@@ -1,6 +1,7 @@
 #include "job_scheduler.hpp"
 
 #include <algorithm>
+#include <deque>
 #include <stdexcept>
 
 #include "../runtime/detail/group_core.hpp"

@@ -2,9 +2,9 @@
 
 #include <concepts>
 #include <cstddef>
-#include <deque>
 #include <type_traits>
 #include <utility>
+#include <vector>
 
 #include "../runtime/detail/config.hpp"
 #include "../runtime/detail/invoke.hpp"
@@ -36,56 +36,60 @@ class map_reduce_sink {
   using value_type = State;
   map_reduce_sink(Map map, State neutral, Combine combine, const map_reduce_options& options)
       : map_(std::move(map)), combine_(std::move(combine)), options_(options) {
-    parts_.resize(std::max(1u, options.workers), neutral);
+    parts_.resize(std::max(1u, options.workers), part{std::move(neutral)});
   }
 
   template <class Puller, class Steps>
   task<State> consume(segment<Puller, Steps> items, pipeline_run& run) {
     using T = typename Steps::output;
     if (parts_.size() == 1) {
-      auto all = work(std::move(items.source), std::move(items.steps), parts_.front());
+      auto all = work(std::move(items.source), std::move(items.steps), parts_.front().made);
       co_await std::move(all);
     } else {
       auto& queue = into_channel(std::move(items), run, options_.buffer, options_.counters);
       std::pair<map_reduce_sink&, channel<T>&> shared(*this, queue);
       auto all = run_workers(parts_.size(), &shared, [](void* given, std::size_t number) {
         auto& [self, from] = *static_cast<std::pair<map_reduce_sink&, channel<T>&>*>(given);
-        return self.work(channel_puller<T>(from), no_steps<T>(), self.parts_[number]);
+        return self.work(channel_puller<T>(from), no_steps<T>(), self.parts_[number].made);
       });
       co_await std::move(all);
     }
-    State total = std::move(parts_.front());
+    State total = std::move(parts_.front().made);
     for (std::size_t i = 1; i < parts_.size(); ++i) {
-      total = detail::invoke(combine_, std::move(total), std::move(parts_[i]));
+      total = detail::invoke(combine_, std::move(total), std::move(parts_[i].made));
     }
     co_return std::move(total);
   }
 
  private:
+  struct part {  // a vector of bool would have no bool
+    State made;
+  };
+
   template <class Puller, class Steps>
   task<> work(Puller source, Steps steps, State& into) {
     stage_tally tally(options_.counters);
-    State part = std::move(into);  // while it runs, away from what other workers write
+    State state = std::move(into);  // while it runs, away from what other workers write
     while (auto next = co_await source.next()) {
       auto item = steps(item_of(next));
       if (!item) continue;
       counted_call call(tally);
       if constexpr (is_async_stage<Map, typename Steps::output>) {
         auto made = co_await detail::invoke(map_, std::move(*item));
-        part = detail::invoke(combine_, std::move(part), State(std::move(made)));
+        state = detail::invoke(combine_, std::move(state), State(std::move(made)));
       } else {
-        part = detail::invoke(combine_, std::move(part), State(detail::invoke(map_, std::move(*item))));
+        state = detail::invoke(combine_, std::move(state), State(detail::invoke(map_, std::move(*item))));
       }
       call.returned();
       tally.count_out();
     }
-    into = std::move(part);
+    into = std::move(state);
   }
 
   Map map_;
   Combine combine_;
   map_reduce_options options_;
-  std::deque<State> parts_;  // one for each worker
+  std::vector<part> parts_;  // one for each worker
 };
 
 template <class Map, class State, class Combine>

@@ -2,11 +2,11 @@
 
 #include <atomic>
 #include <cstddef>
-#include <deque>
 #include <type_traits>
 #include <utility>
 #include <vector>
 
+#include "../../runtime/detail/owned.hpp"
 #include "../../runtime/task.hpp"
 #include "../../runtime/when_all.hpp"
 #include "../../sync/channel.hpp"
@@ -20,16 +20,17 @@ template <class T>
 class branches {
  public:
   branches(std::size_t number, std::size_t buffer) {
-    for (std::size_t i = 0; i < number; ++i) channels_.emplace_back(buffer);
+    channels_.reserve(number);
+    for (std::size_t i = 0; i < number; ++i) channels_.emplace_back(new channel<T>(buffer));
   }
   [[nodiscard]] std::size_t size() const noexcept { return channels_.size(); }
-  channel<T>& operator[](std::size_t i) noexcept { return channels_[i]; }
+  channel<T>& operator[](std::size_t i) noexcept { return *channels_[i]; }
   void close() noexcept {
-    for (channel<T>& c : channels_) c.close();
+    for (const owned<channel<T>>& c : channels_) c->close();
   }
 
  private:
-  std::deque<channel<T>> channels_;  // they do not move
+  std::vector<owned<channel<T>>> channels_;
 };
 
 /// A stage, or an end, behind a channel: a flow, or a task.
