@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <type_traits>
 
 #include "../runtime/detail/config.hpp"
 #include "../runtime/task.hpp"
@@ -34,7 +35,7 @@ class copy_function {
   task<std::uint64_t> operator()(From& from, To& to, copy_options options = {}) const {
     if constexpr (is_buffered_reader<From>) {
       return move_all(from, to, options.progress);
-    } else if constexpr (copied_by_kernel<From> && copied_by_kernel<To>) {
+    } else if constexpr ((copied_by_kernel<From> && copied_by_kernel<To>) || encrypted_by_kernel<From, To>) {
       return through_kernel(from, to, options);
     } else {
       return through_buffer(from, to, options);
@@ -42,6 +43,9 @@ class copy_function {
   }
 
  private:
+  template <class From, class To>
+  static constexpr bool encrypted_by_kernel = std::is_same_v<From, file> && filled_by_kernel<To>;
+
   /// What a reader holds goes into the progress when its copy does not end.
   template <class Reader>
   class kept_rest {
@@ -99,8 +103,13 @@ class copy_function {
     copy_progress& progress = options.progress ? *options.progress : own;
     const std::uint64_t before = progress.copied;
     if (!progress.rest.empty()) co_await write_rest(to, progress);
-    const bool at_end = co_await copy_in_kernel(copy_access::end_of(from), copy_access::end_of(to), options.buffer,
-                                                progress, options.progress != nullptr);
+    bool at_end = false;
+    if constexpr (filled_by_kernel<To>) {
+      at_end = co_await copy_access::take_file(to, copy_access::end_of(from), options.buffer, progress);
+    } else {
+      at_end = co_await copy_in_kernel(copy_access::end_of(from), copy_access::end_of(to), options.buffer, progress,
+                                       options.progress != nullptr);
+    }
     if (!progress.rest.empty()) co_await write_rest(to, progress);
     const std::uint64_t total = progress.copied - before;
     if (at_end) co_return total;
@@ -118,7 +127,8 @@ class copy_function {
 /// Where both ends are descriptors (file, pipe_reader, pipe_writer, tcp_stream, unix_stream and their halves) the
 /// kernel moves the bytes, if it can, and they do not pass through memory of the program: from file to file by
 /// copy_file_range(2) and from a file into a socket or a pipe by sendfile(2), both on the offload pool; between sockets
-/// and pipes by splice(2) through a pipe that the copy makes, without a thread. A file that goes into a socket or a
+/// and pipes by splice(2) through a pipe that the copy makes, without a thread. From a file into a tls_stream for which
+/// the kernel encrypts (tls_stream::kernel_sends()) it is sendfile as well. A file that goes into a socket or a
 /// pipe has to be longer than options.buffer for that, and than 16 times as much where io_uring reads it without a
 /// thread. What a file system, a kernel or a limit refuses, and everything else, is read and written; so is all in a
 /// simulation, what is to go into a socket of a runtime with keep_sigpipe, and all with a buffer of less than 4096

@@ -206,12 +206,15 @@ void trust(SSL_CTX* context, const tls_trust& roots) { SSL_CTX_set1_cert_store(c
 
 }  // namespace
 
-tls_settings::tls_settings(bool is_server, tls_version minimum)
-    : server(is_server), context(not_null(SSL_CTX_new(is_server ? TLS_server_method() : TLS_client_method()))) {
+tls_settings::tls_settings(bool is_server, tls_version minimum, bool by_kernel)
+    : server(is_server),
+      kernel(by_kernel),
+      context(not_null(SSL_CTX_new(is_server ? TLS_server_method() : TLS_client_method()))) {
   SSL_CTX* const made = context.get();
   SSL_CTX_set_min_proto_version(made, minimum == tls_version::tls_1_3 ? TLS1_3_VERSION : TLS1_2_VERSION);
   // Nobody may ask for another handshake: what it was for, TLS 1.3 does otherwise, and it made attacks possible.
   SSL_CTX_set_options(made, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
+  if (kernel) SSL_CTX_set_options(made, SSL_OP_ENABLE_KTLS);
   SSL_CTX_set_mode(made,
                    SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_RELEASE_BUFFERS);
 }
@@ -252,7 +255,7 @@ tls_roots tls_roots::from_pem(std::string_view certificates) {
 tls_context tls_context::client(tls_client_options options) { return client(tls_roots::system(), options); }
 
 tls_context tls_context::client(const tls_roots& roots, tls_client_options options) {
-  auto made = std::make_shared<detail::tls_settings>(false, options.minimum);
+  auto made = std::make_shared<detail::tls_settings>(false, options.minimum, options.kernel);
   SSL_CTX* const context = made->context.get();
   made->verifies = !options.accept_any_certificate_without_knowing_who_is_at_the_other_end;
   detail::trust(context, *roots.shared_);
@@ -264,7 +267,7 @@ tls_context tls_context::client(const tls_roots& roots, tls_client_options optio
 }
 
 tls_context tls_context::server(const tls_certificate& certificate, tls_server_options options) {
-  auto made = std::make_shared<detail::tls_settings>(true, options.minimum);
+  auto made = std::make_shared<detail::tls_settings>(true, options.minimum, options.kernel);
   SSL_CTX* const context = made->context.get();
   // With an identity of their own, sessions are not refused when clients show certificates.
   static constexpr unsigned char identity[] = "weir";

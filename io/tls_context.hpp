@@ -63,6 +63,8 @@ struct tls_client_options {
   /// Of how many hosts a session is kept, by which the next connection to that host is resumed: a shorter handshake
   /// without certificates. 0: none.
   std::size_t sessions = 256;
+  /// Have the kernel encrypt what is sent over a tcp_stream, where it can: see tls_stream::kernel_sends().
+  bool kernel = false;
   /// Then anybody on the way can pretend to be the server, read everything and change it. For tests.
   bool accept_any_certificate_without_knowing_who_is_at_the_other_end = false;
 };
@@ -74,6 +76,8 @@ struct tls_server_options {
   /// Whether clients may resume. Tickets hold everything that is needed, sealed by a key that this context makes for
   /// itself: the server keeps nothing, and neither another context nor another process takes them.
   bool resumption = true;
+  /// Have the kernel encrypt what is sent over a tcp_stream, where it can: see tls_stream::kernel_sends().
+  bool kernel = false;
 };
 static_assert(detail::trivially_destructible<tls_server_options>);
 

@@ -18,8 +18,11 @@
 #include "../runtime/with_cancellation.hpp"
 #include "detail/buffered_write.hpp"
 #include "detail/bytes.hpp"
+#include "detail/copy_end.hpp"
+#include "detail/kernel_copy.hpp"
 #include "detail/tls_engine.hpp"
 #include "stream.hpp"
+#include "tcp.hpp"
 #include "tls_context.hpp"
 #include "tls_error.hpp"
 
@@ -40,6 +43,10 @@ namespace weir {
 /// Errors are std::system_error, of the transport or of tls_errc, with a sentence that has OpenSSL's reason:
 /// "handshake 93.184.216.34:443: certificate has expired: certificate rejected". After a tls_errc, other than
 /// truncated, the connection is of no more use: every operation fails so.
+///
+/// Over a tcp_stream, and for a context with the option `kernel`, the kernel encrypts what is sent, where it can
+/// (Linux's module "tls"; ciphers with AES-GCM, or ChaCha20 from 5.11 on): see kernel_sends(). Then writes go to the
+/// socket as they are, and copy() lets the kernel send files. What is received OpenSSL decrypts in any case.
 ///
 /// Operations allocate recycled frames; the first ones buffers, which begin with 4 KiB and grow to 32 KiB each way with
 /// what passes. OpenSSL allocates, too: it holds no buffers while nothing passes.
@@ -73,7 +80,7 @@ class tls_stream {
     if (!reader || !writer) detail::fail_busy("handshake", name());
     co_await checkpoint();
     for (;;) {
-      const detail::tls_step step = engine.handshake();
+      const detail::tls_step step = engine.handshake(socket());
       if (step == detail::tls_step::failed) {
         auto told = co_await as_result(drain());
         static_cast<void>(told);  // the reason is another one
@@ -100,7 +107,8 @@ class tls_stream {
     }
   }
 
-  /// Completes with the number of bytes taken, at least one (0 for an empty buffer), at most 32 KiB.
+  /// Completes with the number of bytes taken, at least one (0 for an empty buffer), at most 32 KiB. Where the kernel
+  /// sends, it is the transport's own write after what is left of an earlier finish(), and stops as that does.
   ///
   /// Cancelled while it waits for bytes to leave that an earlier write has left behind: it has taken nothing. Cancelled
   /// while its own leave: it completes with what it has taken, for what is encrypted cannot be taken back. What the
@@ -163,6 +171,13 @@ class tls_stream {
     }
   }
 
+  /// Whether the kernel encrypts what is sent: known when the handshake is done, and the same from then on. A peer of
+  /// TLS 1.3 that asks us to change our keys, which is rare, cannot be served then: the next write fails
+  /// (protocol_error). It may change its own.
+  [[nodiscard]] bool kernel_sends() const noexcept { return engine_ && engine_->kernel_sends(); }
+  /// Why not, as a sentence: "TCP_ULP: No such file or directory" where the kernel has no TLS. Empty: it does.
+  [[nodiscard]] std::string why_not_kernel() const { return engine_ ? engine_->why_not_kernel() : std::string(); }
+
   /// The protocol that was agreed on (ALPN); empty: none.
   [[nodiscard]] std::string protocol() const { return engine_ ? engine_->protocol() : std::string(); }
   /// "TLSv1.3"
@@ -185,6 +200,15 @@ class tls_stream {
   [[nodiscard]] std::string name() const { return detail::name_of(stream_); }
 
  private:
+  /// Whether the kernel may encrypt. Exactly this type: one derived from it may do more with what is written.
+  static constexpr bool over_socket = std::is_same_v<std::remove_reference_t<Stream>, tcp_stream>;
+
+  [[nodiscard]] detail::copy_end kernel_end() const noexcept {
+    if constexpr (over_socket) return detail::copy_access::end_of(stream_);
+    return {};
+  }
+  [[nodiscard]] detail::descriptor* socket() const noexcept { return kernel_end().target; }
+
   detail::tls_engine& in_use(const char* verb) const {
     if (!engine_) detail::fail_without_tls(verb);
     return *engine_;
@@ -201,6 +225,12 @@ class tls_stream {
   task<> drain() {
     for (;;) {
       const detail::tls_role sender(engine_->sending);
+      if constexpr (over_socket) {
+        while (sender && engine_->kernel_sends()) {
+          if (engine_->send_messages(socket())) co_return;
+          co_await stream_.writable();
+        }
+      }
       while (sender) {
         const std::span<const std::byte> rest = engine_->output();
         if (rest.empty()) co_return;
@@ -230,6 +260,10 @@ class tls_stream {
 
   task<std::size_t> write_part(std::span<const std::byte> bytes) {
     co_await drain();  // what a stopped write has left
+    if (engine_->kernel_sends()) {
+      const std::size_t taken = co_await write_through_kernel(bytes);
+      co_return taken;
+    }
     std::size_t moved = 0;
     for (;;) {
       const detail::tls_step step = engine_->write(bytes, moved);
@@ -245,6 +279,47 @@ class tls_stream {
     auto sent = co_await as_result(shielded(with_cancellation(token, drain())));
     if (!sent.has_value() && !sent.is_cancelled()) std::move(sent).value();
     co_return moved;
+  }
+
+  /// The kernel encrypts. A socket is written to by one at a time, and sending messages is writing.
+  task<std::size_t> write_through_kernel(std::span<const std::byte> bytes) {
+    co_await require_writing();
+    for (;;) {
+      const detail::tls_role sender(engine_->sending);
+      if (sender) {
+        const std::size_t taken = co_await stream_.write_some(bytes);
+        co_return taken;
+      }
+      co_await a_while();
+    }
+  }
+  task<> require_writing() {
+    const detail::tls_step step = engine_->may_write();
+    if (step == detail::tls_step::done) co_return;
+    if (step == detail::tls_step::failed) {
+      auto told = co_await as_result(drain());
+      static_cast<void>(told);  // the reason is another one
+    }
+    engine_->raise(step, "write", name());
+  }
+
+  /// For copy(): as copy_in_kernel(), of a file.
+  friend class detail::copy_access;
+  task<bool> take_file(detail::copy_end source, std::size_t buffer, copy_progress& progress) {
+    detail::tls_engine& engine = in_use("write");
+    if (!engine.kernel_sends()) co_return false;
+    const detail::tls_role writer(engine.writing);
+    if (!writer) detail::fail_busy("write", name());
+    co_await drain();
+    co_await require_writing();
+    for (;;) {
+      const detail::tls_role sender(engine.sending);
+      if (sender) {
+        const bool at_end = co_await detail::copy_in_kernel(source, kernel_end(), buffer, progress, false);
+        co_return at_end;
+      }
+      co_await a_while();
+    }
   }
 
   /// OpenSSL has a part of a message that came after the handshake, and writes nothing before it has the rest.
@@ -268,6 +343,15 @@ class tls_stream {
   std::unique_ptr<detail::tls_engine> engine_;
   std::size_t written_ = 0;
 };
+
+namespace detail {
+
+template <>
+inline constexpr bool filled_by_kernel<tls_stream<tcp_stream>> = true;
+template <>
+inline constexpr bool filled_by_kernel<tls_stream<tcp_stream&>> = true;
+
+}  // namespace detail
 
 template <class Stream>
 tls_stream(const tls_context&, Stream&&) -> tls_stream<Stream>;

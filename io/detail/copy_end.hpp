@@ -1,7 +1,10 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 
+#include "../../runtime/task.hpp"
+#include "../copy_progress.hpp"
 #include "file_access.hpp"
 
 namespace weir {
@@ -47,9 +50,19 @@ inline constexpr bool copied_by_kernel<tcp_stream> = true;
 template <>
 inline constexpr bool copied_by_kernel<unix_stream> = true;
 
+/// Streams into which the kernel can copy a file although it does more with the bytes than to move them: tls_stream
+/// says so of itself.
+template <class Stream>
+inline constexpr bool filled_by_kernel = false;
+
 /// Who may ask such a stream for its descriptor.
 class copy_access {
  public:
+  /// For a stream that is filled by the kernel: as copy_in_kernel(), from a file. Such a stream may not be able to.
+  template <class Stream>
+  static task<bool> take_file(Stream& to, copy_end from, std::size_t buffer, copy_progress& progress) {
+    return to.take_file(from, buffer, progress);
+  }
   template <class Stream>
   static copy_end end_of(const Stream& stream) noexcept {
     if constexpr (copied_by_kernel<Stream>) {

@@ -17,6 +17,7 @@
 #include "../operations/splice.hpp"
 #include "../unique_descriptor.hpp"
 #include "buffered_write.hpp"
+#include "held_end.hpp"
 #include "io_reactor.hpp"
 #include "simulated_kernel.hpp"
 #include "system_calls.hpp"
@@ -28,24 +29,6 @@ namespace {
 constexpr std::size_t pipe_size = 65'536;  // as the kernel makes them
 // A pipe takes whole pages: less than one of them at a time is better read and written.
 constexpr std::size_t least_buffer = 4096;
-
-/// Keeps a descriptor for as long as a copy works on its number.
-class held_end {
- public:
-  held_end(const copy_end& end, io_use use) noexcept
-      : target_(*end.target), use_(use), refused_(target_.hold(use, current_worker()->core())) {}
-  held_end(const held_end&) = delete;
-  held_end& operator=(const held_end&) = delete;
-  ~held_end() {
-    if (refused_ == 0) target_.let_go(use_);
-  }
-  explicit operator bool() const noexcept { return refused_ == 0; }
-
- private:
-  descriptor& target_;
-  io_use use_;
-  int refused_;
-};
 
 /// The pipe that bytes lie in between the ends of a copy.
 class copy_pipe {
@@ -128,8 +111,8 @@ bool is_worth_it(const copy_end& from, std::size_t buffer) noexcept {
 
 task<bool> copy_from_file(copy_end from, copy_end to, copy_progress& progress) {
   const copy_path path = to.what == copy_end::kind::file ? copy_path::range : copy_path::sendfile;
-  const held_end target(to, io_use::writing);
-  const held_end source(from, io_use::other);
+  const held_end target(*to.target, io_use::writing);
+  const held_end source(*from.target, io_use::other);
   if (!target || !source || !never_blocks(to)) co_return false;
   for (;;) {
     if (to.target->is_closing()) {
@@ -151,8 +134,8 @@ task<bool> copy_from_file(copy_end from, copy_end to, copy_progress& progress) {
 
 task<bool> copy_through_pipe(copy_end from, copy_end to, std::size_t most, copy_progress& progress, bool keep) {
   copy_pipe between(progress, keep);
-  const held_end source(from, io_use::other);
-  const held_end target(to, io_use::other);
+  const held_end source(*from.target, io_use::other);
+  const held_end target(*to.target, io_use::other);
   if (!source || !target || !never_blocks(from) || !never_blocks(to) || !between.open()) co_return false;
   for (;;) {
     const result<std::size_t> in = co_await as_result(splice_in_operation(from.target, between.writes(), most));

@@ -8,12 +8,17 @@
 #include <cerrno>
 #include <cstring>
 #include <ctime>
+#include <deque>
 #include <mutex>
+#include <optional>
 #include <stdexcept>
 #include <utility>
 
 #include "../../runtime/detail/config.hpp"
+#include "descriptor.hpp"
+#include "held_end.hpp"
 #include "read_buffer.hpp"
+#include "tls_kernel.hpp"
 #include "tls_openssl_impl.hpp"
 
 namespace weir::detail {
@@ -55,11 +60,92 @@ class output_buffer {
   std::vector<std::byte> growing_;
 };
 
+/// What OpenSSL says by itself while the kernel encrypts: messages, each of its type.
+class message_queue {
+ public:
+  struct message {
+    tls_kernel::content type;
+    std::vector<std::byte> bytes;
+  };
+
+  /// False: as output_buffer's.
+  bool append(tls_kernel::content type, std::span<const std::byte> bytes) {
+    if (size_ >= most_kept) return false;
+    messages_.push_back({type, std::vector<std::byte>(bytes.begin(), bytes.end())});
+    size_ += bytes.size();
+    return true;
+  }
+  [[nodiscard]] bool empty() const noexcept { return messages_.empty(); }
+  [[nodiscard]] tls_kernel::content type() const noexcept { return messages_.front().type; }
+  [[nodiscard]] std::span<const std::byte> next() const noexcept {
+    return std::span<const std::byte>(messages_.front().bytes).subspan(sent_);
+  }
+  void taken(std::size_t n) noexcept {
+    sent_ += n;
+    size_ -= n;
+    if (sent_ != messages_.front().bytes.size()) return;
+    messages_.pop_front();
+    sent_ = 0;
+  }
+
+ private:
+  std::deque<message> messages_;
+  std::size_t size_ = 0;
+  std::size_t sent_ = 0;  // of the first
+};
+
 /// Between OpenSSL and an engine.
 struct tls_buffers {
   read_buffer input{most_kept};
   output_buffer output;
+  // With a kernel that encrypts:
+  int socket = -1;  // during a step of the handshake, if it may be given the keys
+  bool kernel_sends = false;
+  tls_kernel::content type = tls_kernel::content::data;  // of what OpenSSL writes next
+  message_queue messages;
+  std::string why_not_kernel;
 };
+
+// ---- OpenSSL's side of kernel TLS
+//
+// OpenSSL talks to its transport about it by controls of the BIO, which its own BIO of a socket answers, and so can we.
+// They are not in its headers but for a comment in <openssl/bio.h>; these numbers are the same from 3.0 on. A libssl
+// with others would never be told that the kernel encrypts.
+
+constexpr int control_set_keys = 72;  // number: not 0 for sending; pointer: as for tls_kernel::give_keys()
+constexpr int control_set_type = 74;  // number: the type of what is written next
+constexpr int control_clear_type = 75;
+
+/// OpenSSL has new keys for sending, which the kernel can have. 1: it has them, and encrypts everything from now on.
+long give_keys(tls_buffers& through, const void* keys) {
+  if (through.socket < 0) return 0;
+  const auto refused = [&](const char* what, int error) {
+    through.why_not_kernel = fmt::format("{}: {}", what, std::generic_category().message(-error));
+    return 0;
+  };
+  int result = tls_kernel::prepare(through.socket);
+  if (result < 0) return refused("TCP_ULP", result);
+  // What was encrypted here has to be in the socket before.
+  for (;;) {
+    const std::span<const std::byte> rest = through.output.next();
+    if (rest.empty()) break;
+    result = tls_kernel::send_plain(through.socket, rest);
+    if (result < 0) return refused("sending what comes before", result);
+    through.output.taken(static_cast<std::size_t>(result));
+  }
+  result = tls_kernel::give_keys(through.socket, keys);
+  if (result < 0) return refused("TLS_TX", result);
+  through.kernel_sends = true;
+  return 1;
+}
+
+/// OpenSSL writes what the kernel will encrypt.
+bool write_message(tls_buffers& to, std::span<const std::byte> bytes) {
+  WEIR_DETAIL_ASSERT(to.type != tls_kernel::content::data, "OpenSSL was given data, although the kernel encrypts");
+  if (!to.messages.append(to.type, bytes)) return false;
+  to.type = tls_kernel::content::data;
+  return true;
+}
 
 // ---- the BIO: OpenSSL's idea of a transport
 
@@ -67,7 +153,8 @@ int bio_write(BIO* bio, const char* bytes, std::size_t size, std::size_t* writte
   BIO_clear_retry_flags(bio);
   auto& to = *static_cast<tls_buffers*>(BIO_get_data(bio));
   try {
-    if (to.output.append(std::as_bytes(std::span(bytes, size)))) {
+    const auto all = std::as_bytes(std::span(bytes, size));
+    if (to.kernel_sends ? write_message(to, all) : to.output.append(all)) {
       *written = size;
       return 1;
     }
@@ -87,8 +174,28 @@ int bio_read(BIO* bio, char* into, std::size_t size, std::size_t* read) {
   return 0;
 }
 
-long bio_control(BIO* /*bio*/, int command, long /*number*/, void* /*pointer*/) {
-  return command == BIO_CTRL_FLUSH ? 1 : 0;
+long bio_control(BIO* bio, int command, long number, void* pointer) {
+  auto& through = *static_cast<tls_buffers*>(BIO_get_data(bio));
+  switch (command) {
+    case BIO_CTRL_FLUSH:
+      return 1;
+    case BIO_CTRL_GET_KTLS_SEND:
+      return through.kernel_sends ? 1 : 0;
+    case control_set_keys:
+      try {
+        return number != 0 ? give_keys(through, pointer) : 0;
+      } catch (...) {
+        return 0;  // no memory for the sentence; the keys come last
+      }
+    case control_set_type:
+      through.type = static_cast<tls_kernel::content>(number);
+      return 1;
+    case control_clear_type:
+      through.type = tls_kernel::content::data;
+      return 1;
+    default:
+      return 0;
+  }
 }
 
 const BIO_METHOD* bio_method() {
@@ -251,13 +358,18 @@ tls_engine::~tls_engine() {
   if (!state_->failed) SSL_set_shutdown(state_->ssl.get(), SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
 }
 
-tls_step tls_engine::handshake() {
+tls_step tls_engine::handshake(descriptor* socket) {
   state& s = *state_;
   const std::lock_guard guard(s.mutex);
   if (s.failed) return tls_step::failed;
   if (s.agreed) return tls_step::done;
   ERR_clear_error();
+  std::optional<held_end> held;
+  if (socket && s.settings->kernel) held.emplace(*socket, io_use::other);
+  s.through.socket = held && *held ? socket->number() : -1;
   const int result = SSL_do_handshake(s.ssl.get());
+  s.through.socket = -1;
+  if (s.through.kernel_sends) kernel_sends_.store(true, std::memory_order_relaxed);
   if (result == 1) {
     s.agreed = true;
     return tls_step::done;
@@ -310,6 +422,21 @@ tls_step tls_engine::write(std::span<const std::byte> from, std::size_t& moved) 
       return step;
     }
     moved += n;
+  }
+  return tls_step::done;
+}
+
+tls_step tls_engine::may_write() {
+  state& s = *state_;
+  const std::lock_guard guard(s.mutex);
+  if (s.failed) return tls_step::failed;
+  if (!s.agreed) return tls_step::before_handshake;
+  if (s.finished) return tls_step::after_finish;
+  if (SSL_get_key_update_type(s.ssl.get()) != SSL_KEY_UPDATE_NONE) {
+    // RFC 8446, 4.6.3: we have to change our keys before we send more.
+    constexpr std::array alert = {std::byte{SSL3_AL_FATAL}, std::byte{SSL_AD_INTERNAL_ERROR}};
+    static_cast<void>(s.through.messages.append(tls_kernel::content::alert, alert));
+    return s.fail_for_good(tls_errc::protocol_error, "the peer asks for new keys, which the kernel cannot be given");
   }
   return tls_step::done;
 }
@@ -372,6 +499,35 @@ std::span<const std::byte> tls_engine::output() {
 void tls_engine::taken(std::size_t n) {
   const std::lock_guard guard(state_->mutex);
   state_->through.output.taken(n);
+}
+
+std::string tls_engine::why_not_kernel() const {
+  const std::lock_guard guard(state_->mutex);
+  const state& s = *state_;
+  if (s.through.kernel_sends) return {};
+  if (!s.settings->kernel) return "the context does not ask for it";
+  if (!s.through.why_not_kernel.empty()) return s.through.why_not_kernel;
+  if (!s.agreed) return "the handshake is not done";
+  return fmt::format("OpenSSL, or the transport, cannot with {}", SSL_get_cipher_name(s.ssl.get()));
+}
+
+bool tls_engine::send_messages(descriptor* socket) {
+  const auto fail = [&](int error) {
+    throw std::system_error(-error, std::generic_category(), fmt::format("write {}", socket ? socket->name() : ""));
+  };
+  if (!socket) fail(-EBADF);
+  const std::lock_guard guard(state_->mutex);
+  message_queue& messages = state_->through.messages;
+  if (messages.empty()) return true;
+  const held_end held(*socket, io_use::other);
+  if (!held) fail(held.error());
+  while (!messages.empty()) {
+    const int n = tls_kernel::send_message(socket->number(), messages.type(), messages.next());
+    if (n == -EAGAIN) return false;
+    if (n < 0) fail(n);
+    messages.taken(static_cast<std::size_t>(n));
+  }
+  return true;
 }
 
 bool tls_engine::established() const {

@@ -28,6 +28,8 @@ struct tls_peer_certificate {
 
 namespace detail {
 
+class descriptor;
+
 /// What has come of a step of tls_engine.
 enum class tls_step : std::uint8_t {
   done,
@@ -45,6 +47,10 @@ enum class tls_step : std::uint8_t {
 ///
 /// Reading and writing may be done by two threads at once, for a lock is held in each call; one reads and one writes.
 /// After a failure all steps fail the same way.
+///
+/// Where the context wants it and a socket is given, the kernel may encrypt from the handshake on (kernel_sends()).
+/// Then data does not come here: after may_write() it goes to the socket as it is; and output() is empty, for what
+/// OpenSSL says by itself goes by send_messages().
 class tls_engine {
  public:
   /// A client without a host's name may only be made when nothing is verified: std::invalid_argument.
@@ -53,11 +59,14 @@ class tls_engine {
   tls_engine& operator=(const tls_engine&) = delete;
   ~tls_engine();
 
-  [[nodiscard]] tls_step handshake();
+  /// `socket`: of the transport, if it has one; what is in output() may go there at once. On a worker.
+  [[nodiscard]] tls_step handshake(descriptor* socket = nullptr);
   /// Moves up to into.size() bytes; none and `done`: the peer has said that this was all.
   [[nodiscard]] tls_step read(std::span<std::byte> into, std::size_t& moved);
   /// Turns bytes into output, which should be empty; at most 32 KiB.
   [[nodiscard]] tls_step write(std::span<const std::byte> from, std::size_t& moved);
+  /// Whether data may go to the socket, for the kernel encrypts it: `done`, or why not.
+  [[nodiscard]] tls_step may_write();
   /// Says that no more will be written. Once is enough.
   [[nodiscard]] tls_step finish();
   /// Throws what a step has failed with: "read example.org:443: reason: TLS protocol error".
@@ -70,6 +79,13 @@ class tls_engine {
   /// What is to be sent next. Stays where it is until it was taken, whatever else is done.
   [[nodiscard]] std::span<const std::byte> output();
   void taken(std::size_t n);
+
+  [[nodiscard]] bool kernel_sends() const noexcept { return kernel_sends_.load(std::memory_order_relaxed); }
+  /// Why it does not, as a sentence.
+  [[nodiscard]] std::string why_not_kernel() const;
+  /// Sends what OpenSSL has said by itself. False: the socket is full, and there is more. Throws what the socket says:
+  /// "write 93.184.216.34:443: Broken pipe". On a worker; by who is `sending`.
+  [[nodiscard]] bool send_messages(descriptor* socket);
 
   [[nodiscard]] bool established() const;
   [[nodiscard]] bool resumed() const;
@@ -86,6 +102,7 @@ class tls_engine {
  private:
   class state;
   std::unique_ptr<state> state_;
+  std::atomic<bool> kernel_sends_{false};  // once true, it stays so
 };
 
 /// Held by who reads, or who writes, until that ends or is stopped.

@@ -92,12 +92,13 @@ class session_cache {
 
 class tls_settings {
  public:
-  tls_settings(bool is_server, tls_version minimum);
+  tls_settings(bool is_server, tls_version minimum, bool by_kernel);
   tls_settings(const tls_settings&) = delete;
   tls_settings& operator=(const tls_settings&) = delete;
   ~tls_settings() = default;
 
   const bool server;
+  const bool kernel;     // encrypts, where it can
   bool verifies = true;  // a client: who the server is
   ssl_context_ptr context;
   std::vector<std::shared_ptr<const tls_credentials>> certificates;

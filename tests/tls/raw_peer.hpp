@@ -20,19 +20,20 @@ namespace test {
 
 /// An end that is OpenSSL and nothing else, over a socket of weir: it does what weir's own ends never do. It verifies
 /// nothing.
-class raw_peer {
+template <class Stream>
+class basic_raw_peer {
  public:
   /// A client.
-  explicit raw_peer(weir::unix_stream stream, int version = TLS1_3_VERSION)
+  explicit basic_raw_peer(Stream stream, int version = TLS1_3_VERSION)
       : stream_(std::move(stream)), context_(SSL_CTX_new(TLS_method())), ssl_(SSL_new(context_)) {
     SSL_set_min_proto_version(ssl_, version);
     SSL_set_max_proto_version(ssl_, version);
     SSL_set_connect_state(ssl_);
     SSL_set_bio(ssl_, BIO_new(BIO_s_mem()), BIO_new(BIO_s_mem()));
   }
-  raw_peer(const raw_peer&) = delete;
-  raw_peer& operator=(const raw_peer&) = delete;
-  ~raw_peer() {
+  basic_raw_peer(const basic_raw_peer&) = delete;
+  basic_raw_peer& operator=(const basic_raw_peer&) = delete;
+  ~basic_raw_peer() {
     SSL_free(ssl_);
     SSL_CTX_free(context_);
   }
@@ -98,7 +99,7 @@ class raw_peer {
     }
   }
   SSL* ssl() { return ssl_; }
-  weir::unix_stream& socket() { return stream_; }
+  Stream& socket() { return stream_; }
 
  private:
   static BIO* reader_of(const std::string& text) { return BIO_new_mem_buf(text.data(), static_cast<int>(text.size())); }
@@ -109,9 +110,10 @@ class raw_peer {
     BIO_write(SSL_get_rbio(ssl_), bytes.data(), static_cast<int>(n));
   }
 
-  weir::unix_stream stream_;
+  Stream stream_;
   SSL_CTX* context_;
   SSL* ssl_;
 };
+using raw_peer = basic_raw_peer<weir::unix_stream>;
 
 }  // namespace test

@@ -113,6 +113,45 @@ weir::task<std::string> read_text(Stream& from, std::size_t most = 100) {
   co_return text;
 }
 
+// ---- patterns
+
+template <class Stream>
+weir::task<> send_pattern(Stream& to, std::size_t size) {
+  guarded_buffer bytes(size);
+  fill_pattern(bytes);
+  co_await to.write_all(bytes);
+  co_await to.finish();
+}
+
+/// In pieces of many sizes, up to the end.
+template <class Stream>
+weir::task<> expect_pattern(Stream& from, std::size_t size) {
+  guarded_buffer piece(70'000);
+  std::size_t total = 0;
+  std::size_t wanted = 1;
+  for (;;) {
+    const std::span<std::byte> into = piece.first(wanted);
+    const std::size_t n = co_await from.read_some(into);
+    if (n == 0) break;
+    CHECK(is_pattern(into.first(n), total));
+    total += n;
+    wanted = wanted * 3 % piece.size() + 1;
+  }
+  CHECK(total == size);
+}
+
+template <class Stream>
+weir::task<> both_ways(Stream& client, Stream& server, std::size_t size) {
+  const auto body = [&](weir::task_group& group) -> weir::task<> {
+    group.spawn(send_pattern(client, size));
+    group.spawn(send_pattern(server, size));
+    group.spawn(expect_pattern(client, size));
+    group.spawn(expect_pattern(server, size));
+    co_await group.join();
+  };
+  co_await weir::with_task_group(body);
+}
+
 /// Runs a test's main on so many workers, and looks for descriptors that stay open.
 template <class F>
 void run_tls(F main, unsigned workers = 1) {

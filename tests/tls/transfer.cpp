@@ -12,12 +12,15 @@
 #include "raw_peer.hpp"
 #include "tls_ends.hpp"
 
+using test::both_ways;
 using test::bytes_of;
 using test::client_context;
+using test::expect_pattern;
 using test::guarded_buffer;
 using test::raw_peer;
 using test::read_text;
 using test::run_tls;
+using test::send_pattern;
 using test::sentence_of;
 using test::server_context;
 using test::tls_connected;
@@ -27,47 +30,6 @@ using weir::task;
 using weir::task_group;
 using weir::tls_errc;
 using weir::with_task_group;
-
-namespace {
-
-template <class Stream>
-task<> send_pattern(Stream& to, std::size_t size) {
-  guarded_buffer bytes(size);
-  test::fill_pattern(bytes);
-  co_await to.write_all(bytes);
-  co_await to.finish();
-}
-
-/// In pieces of many sizes, up to the end.
-template <class Stream>
-task<> expect_pattern(Stream& from, std::size_t size) {
-  guarded_buffer piece(70'000);
-  std::size_t total = 0;
-  std::size_t wanted = 1;
-  for (;;) {
-    const std::span<std::byte> into = piece.first(wanted);
-    const std::size_t n = co_await from.read_some(into);
-    if (n == 0) break;
-    CHECK(test::is_pattern(into.first(n), total));
-    total += n;
-    wanted = wanted * 3 % piece.size() + 1;
-  }
-  CHECK(total == size);
-}
-
-template <class Stream>
-task<> both_ways(Stream& client, Stream& server, std::size_t size) {
-  const auto body = [&](task_group& group) -> task<> {
-    group.spawn(send_pattern(client, size));
-    group.spawn(send_pattern(server, size));
-    group.spawn(expect_pattern(client, size));
-    group.spawn(expect_pattern(server, size));
-    co_await group.join();
-  };
-  co_await with_task_group(body);
-}
-
-}  // namespace
 
 TEST_CASE("tls: much goes both ways at once, a task for each way at each end, on one worker and on several") {
   for (const unsigned workers : {1u, 3u}) {
