@@ -52,6 +52,8 @@ int without_interruption(Call call) noexcept {
 
 }  // namespace
 
+constinit std::atomic<bool> absent{false};
+
 int send_plain(int number, std::span<const std::byte> bytes) noexcept {
   if (simulated_kernel::is_simulated(number)) return -ENOTSUP;
   return without_interruption([&] { return ::send(number, bytes.data(), bytes.size(), send_flags); });
@@ -59,8 +61,6 @@ int send_plain(int number, std::span<const std::byte> bytes) noexcept {
 
 int prepare(int number) noexcept {
   if (simulated_kernel::is_simulated(number)) return -ENOTSUP;
-  // Of a process with the right to load modules each try would start a modprobe.
-  static std::atomic<bool> absent{false};
   if (absent.load(std::memory_order_relaxed)) return -ENOENT;
   static constexpr char name[] = "tls";
   const int result = system_calls::set_socket_option(number, IPPROTO_TCP, TCP_ULP, name, sizeof name - 1);

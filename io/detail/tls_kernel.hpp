@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -9,13 +10,16 @@
 /// the call returns, or -errno. Simulated sockets have no such thing: -ENOTSUP.
 namespace weir::detail::tls_kernel {
 
+/// The kernel has said that it has no TLS. It is not asked again: of a process that may load modules each time would
+/// start a modprobe.
+extern std::atomic<bool> absent;
+
 /// What the kernel encrypts as: the content type of TLS's records.
 enum class content : std::uint8_t { alert = 21, handshake = 22, data = 23 };
 
 /// Sends bytes as they are, before the socket has keys.
 int send_plain(int number, std::span<const std::byte> bytes) noexcept;
-/// Makes it a socket that can have keys; it goes on as before. -ENOENT where the kernel has no TLS; it is asked for
-/// that once in a process.
+/// Makes it a socket that can have keys; it goes on as before. -ENOENT where the kernel has no TLS.
 int prepare(int number) noexcept;
 /// Gives it the keys for sending. `keys` begins with a tls_crypto_info of linux/tls.h. When that fails, -EINVAL for
 /// what the kernel does not know, the socket goes on as before.

@@ -1,12 +1,21 @@
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstddef>
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <system_error>
 #include <utility>
 
+#include <weir/io/detail/tls_kernel.hpp>
 #include <weir/io/tls.hpp>
 
 #include "../io/files.hpp"
@@ -107,6 +116,47 @@ task<> read_all(Stream& from, std::string& all, std::size_t most = 10'000) {
   }
 }
 
+/// A kernel that seems to have TLS, and takes no keys. While one is there, sockets belong to one thread.
+class refusing_kernel {
+ public:
+  /// `takes`: how many bytes the socket takes before the keys; -1: all.
+  explicit refusing_kernel(long takes) : takes_(takes) {
+    there = this;
+    was_absent_ = weir::detail::tls_kernel::absent.exchange(false);
+  }
+  refusing_kernel(const refusing_kernel&) = delete;
+  refusing_kernel& operator=(const refusing_kernel&) = delete;
+  ~refusing_kernel() {
+    weir::detail::tls_kernel::absent = was_absent_;
+    there = nullptr;
+  }
+
+  int prepare() noexcept {
+    prepared_ = true;
+    return 0;
+  }
+  int refuse_keys() noexcept {
+    ++refused;
+    errno = EINVAL;
+    return -1;
+  }
+  /// Of `size` bytes that are sent now, how many are taken; -1: none.
+  long room_for(std::size_t size) noexcept {
+    if (!std::exchange(prepared_, false) || takes_ < 0) return static_cast<long>(size);
+    if (takes_ > 0) return std::min(takes_, static_cast<long>(size));
+    errno = EAGAIN;
+    return -1;
+  }
+
+  static inline refusing_kernel* there = nullptr;
+  int refused = 0;
+
+ private:
+  const long takes_;
+  bool was_absent_;
+  bool prepared_ = false;  // the next to be sent is what comes before the keys
+};
+
 std::string pattern_text(std::size_t size) {
   std::string text(size, '?');
   test::fill_pattern(test::writable(text));
@@ -114,6 +164,26 @@ std::string pattern_text(std::size_t size) {
 }
 
 }  // namespace
+
+// In the place of libc's.
+extern "C" {
+
+int setsockopt(int number, int level, int option, const void* value, socklen_t size) noexcept {
+  constexpr int level_of_tls = 282;
+  if (refusing_kernel* const kernel = refusing_kernel::there) {
+    if (level == IPPROTO_TCP && option == TCP_ULP) return kernel->prepare();
+    if (level == level_of_tls) return kernel->refuse_keys();
+  }
+  return static_cast<int>(::syscall(SYS_setsockopt, number, level, option, value, size));
+}
+
+ssize_t send(int number, const void* from, size_t size, int flags) {
+  long room = static_cast<long>(size);
+  if (refusing_kernel* const kernel = refusing_kernel::there) room = kernel->room_for(size);
+  return room < 0 ? -1 : ::syscall(SYS_sendto, number, from, room, flags, nullptr, 0);
+}
+
+}  // extern "C"
 
 TEST_CASE("kernel tls: asked for or not, there or not, bytes go as they did, and a sentence says what is done") {
   run_tls([]() -> task<> {
@@ -148,6 +218,30 @@ TEST_CASE("kernel tls: there is none in a simulation") {
     CHECK(ends.server.why_not_kernel() == "TCP_ULP: Operation not supported");
     co_await test::both_ways(ends.client, ends.server, 300'000);
   });
+}
+
+TEST_CASE("kernel tls: a kernel that takes no keys, or a socket that is full before them, leaves all to OpenSSL") {
+  struct way {
+    long takes;
+    std::string_view why;
+    int asked;
+  };
+  for (const way one :
+       {way{.takes = -1, .why = "TLS_TX: Invalid argument", .asked = 2},
+        way{.takes = 100, .why = "TLS_TX: Invalid argument", .asked = 2},
+        way{.takes = 0, .why = "sending what comes before: Resource temporarily unavailable", .asked = 0}}) {
+    run_tls([&]() -> task<> {
+      refusing_kernel kernel(one.takes);
+      kernel_ends ends = co_await kernel_ends::make(kernel_client(), kernel_server());
+      CHECK(!ends.server.kernel_sends());
+      CHECK(ends.server.why_not_kernel() == one.why);
+      CHECK(!ends.client.kernel_sends());
+      CHECK(ends.client.why_not_kernel() == one.why);
+      CHECK(kernel.refused == one.asked);
+      co_await test::both_ways(ends.client, ends.server, 300'000);
+      co_await weir::when_all(ends.client.shutdown(), ends.server.shutdown());
+    });
+  }
 }
 
 TEST_CASE("kernel tls: much goes both ways at once, on one worker and on several") {
