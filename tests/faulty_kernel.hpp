@@ -111,8 +111,6 @@ inline int entry_error = 0;
 
 inline bool is_ring_form(call which, unsigned opcode) {
   switch (which) {
-    case call::accept:
-      return opcode == IORING_OP_ACCEPT;
     case call::connect:
       return opcode == IORING_OP_CONNECT;
     case call::receive:

@@ -5,30 +5,22 @@
 #include <algorithm>
 #include <cerrno>
 
-#include "../detail/ring_entry_impl.hpp"
 #include "../detail/simulated_kernel.hpp"
 #include "../detail/system_calls.hpp"
 #include "../tcp.hpp"
 
 namespace weir::detail {
 
-void accept_leaf::prepare(ring_entry& entry) noexcept {
-  by_ring_ = true;
-  peer_size_ = static_cast<std::uint32_t>(peer_.size());
-  io_uring_prep_accept(raw(entry), fd(), reinterpret_cast<sockaddr*>(peer_.data()), &peer_size_, SOCK_CLOEXEC);
-}
-
 int accept_leaf::attempt() noexcept {
   peer_size_ = static_cast<std::uint32_t>(peer_.size());
   const int accepted =
       system_calls::outcome(::accept4(fd(), reinterpret_cast<sockaddr*>(peer_.data()), &peer_size_, SOCK_CLOEXEC));
-  by_ring_ = false;
   if (accepted < 0) target()->burst().was_not_there();
   return accepted;
 }
 
 bool accept_leaf::goes_on(int) noexcept {
-  if (by_ring_) {
+  if (was_watched()) {
     target()->burst().came_by_ring();
   } else {
     target()->burst().was_there();

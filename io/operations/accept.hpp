@@ -8,6 +8,7 @@
 
 #include "../detail/descriptor.hpp"
 #include "../detail/io_operation.hpp"
+#include "../detail/watched_leaf.hpp"
 #include "../unique_descriptor.hpp"
 
 namespace weir {
@@ -17,9 +18,9 @@ class tcp_stream;
 namespace detail {
 
 /// Takes a connection from a listener's queue. What becomes of its number is for those to say that derive from it.
-class accept_leaf : public io_leaf {
+class accept_leaf : public watched_leaf {
  protected:
-  explicit accept_leaf(descriptor* listener) noexcept : io_leaf(listener) {}
+  explicit accept_leaf(descriptor* listener) noexcept : watched_leaf(listener) {}
   accept_leaf(const accept_leaf&) = default;
   ~accept_leaf() = default;
 
@@ -33,10 +34,8 @@ class accept_leaf : public io_leaf {
   }
 
  private:
-  void prepare(ring_entry& entry) noexcept override;
   int attempt() noexcept override;
   int simulate(simulated_kernel& kernel) noexcept override;
-  [[nodiscard]] readiness needs() const noexcept override { return readiness::input; }
   [[nodiscard]] io_use use() const noexcept override { return io_use::other; }
   bool goes_on(int result) noexcept override;
   [[nodiscard]] bool try_again(int result) noexcept override;
@@ -44,7 +43,6 @@ class accept_leaf : public io_leaf {
   alignas(
       8) std::array<std::byte, endpoint::native_size> peer_{};  // a sockaddr_in or sockaddr_in6, written by the kernel
   std::uint32_t peer_size_ = 0;
-  bool by_ring_ = false;
 };
 
 class [[nodiscard]] accept_operation final : public io_awaitable<accept_operation, tcp_stream, accept_leaf> {

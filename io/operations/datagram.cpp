@@ -60,12 +60,6 @@ std::size_t message_header::address_size() const noexcept {
 // ---- receive. MSG_TRUNC: the result is the message's length, also where the buffer is shorter.
 
 template <class Endpoint>
-void receive_message_leaf<Endpoint>::prepare(ring_entry& entry) noexcept {
-  has_header_ = true;
-  io_uring_prep_recvmsg(raw(entry), fd(), message_of(header_.begin(into_, from_, control_)), MSG_TRUNC);
-}
-
-template <class Endpoint>
 int receive_message_leaf<Endpoint>::attempt() noexcept {
   constexpr int flags = MSG_TRUNC | MSG_DONTWAIT;
   has_header_ = may_coalesce && target()->coalesces();

@@ -9,6 +9,7 @@
 #include <type_traits>
 
 #include "../detail/io_operation.hpp"
+#include "../detail/watched_leaf.hpp"
 #include "../endpoint.hpp"
 #include "../unix_endpoint.hpp"
 
@@ -62,10 +63,10 @@ class message_header {
 /// through the ring each takes a turn of the worker, and more CPU than a system call. A call that finds none costs a
 /// fiftieth of a message. Without control data it is recvfrom, which takes less CPU than recvmsg.
 template <class Endpoint>
-class receive_message_leaf : public io_leaf {
+class receive_message_leaf : public watched_leaf {
  protected:
-  receive_message_leaf(descriptor* from, std::span<std::byte> into) noexcept : io_leaf(from), into_(into) {}
-  receive_message_leaf(const receive_message_leaf& other) noexcept : io_leaf(other), into_(other.into_) {}
+  receive_message_leaf(descriptor* from, std::span<std::byte> into) noexcept : watched_leaf(from), into_(into) {}
+  receive_message_leaf(const receive_message_leaf& other) noexcept : watched_leaf(other), into_(other.into_) {}
   ~receive_message_leaf() = default;
 
   bool try_io(const await_context& context) noexcept {
@@ -75,10 +76,8 @@ class receive_message_leaf : public io_leaf {
   [[nodiscard]] basic_datagram<Endpoint> received() const noexcept;
 
  private:
-  void prepare(ring_entry& entry) noexcept override;
   int attempt() noexcept override;
   int simulate(simulated_kernel& kernel) noexcept override;
-  [[nodiscard]] readiness needs() const noexcept override { return readiness::input; }
   [[nodiscard]] io_use use() const noexcept override { return io_use::receiving; }
 
   static constexpr bool may_coalesce = std::is_same_v<Endpoint, endpoint>;

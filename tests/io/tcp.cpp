@@ -86,6 +86,36 @@ task<> talk_over(endpoint local) {
 
 TEST_CASE("tcp: connect and accept give the two ends of one connection") { run_checked(both_ends_know_each_other()); }
 
+TEST_CASE(
+    "tcp: an accept that is stopped when a connection has woken it leaves none to others that would not hear of it") {
+  auto main = []() -> task<> {
+    tcp_listener listener = tcp_listener::bind(endpoint::loopback(0));
+    for (int round = 0; round < 20; ++round) {
+      weir::cancellation_source enough;
+      weir::cancellation_source over;
+      int accepted = 0;
+      co_await with_task_group([&](task_group& group) -> task<> {
+        const auto accepts = [&](weir::cancellation_token token) -> task<> {
+          auto r = co_await as_result(weir::with_cancellation(token, listener.accept()));
+          if (r.has_value()) ++accepted;
+        };
+        group.spawn(accepts(enough.token()));
+        co_await settle_down();
+        group.spawn(accepts(over.token()));
+        co_await settle_down();
+        const plain_socket client(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+        client.connect(listener.local_endpoint());
+        enough.request_cancellation();
+        const bool heard = co_await test::eventually([&] { return accepted == 1; });
+        CHECK(heard);
+        over.request_cancellation();
+        co_await group.join();
+      });
+    }
+  };
+  run_checked(main());
+}
+
 TEST_CASE("tcp: what one end writes the other end reads") { run_checked(talk_over(endpoint::loopback(0))); }
 
 TEST_CASE("tcp: IPv6") {

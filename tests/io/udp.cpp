@@ -314,7 +314,6 @@ TEST_CASE("udp: of tasks that wait together those go on waiting who were woken i
           }
         }(server, count));
       }
-      // The kernel gives up on a request that it has woken 128 times for nothing.
       for (int i = 1; i <= 1000; ++i) {
         co_await sender.send_to(bytes_of("x"), server.local_endpoint());
         while (got[0] + got[1] < i) co_await weir::yield();
@@ -322,6 +321,35 @@ TEST_CASE("udp: of tasks that wait together those go on waiting who were woken i
       group.cancel();
     });
     CHECK(got[0] + got[1] == 1000);
+  };
+  run_checked(main());
+}
+
+TEST_CASE("udp: who is stopped when a datagram has woken him leaves none to others who would not hear of it") {
+  auto main = []() -> task<> {
+    udp_socket sender = here();
+    udp_socket server = here();
+    for (int round = 0; round < 20; ++round) {
+      weir::cancellation_source enough;
+      weir::cancellation_source over;
+      int got = 0;
+      co_await with_task_group([&](task_group& group) -> task<> {
+        const auto receives = [&](weir::cancellation_token token) -> task<> {
+          auto r = co_await as_result(weir::with_cancellation(token, receive(server, 8)));
+          if (r.has_value()) ++got;
+        };
+        group.spawn(receives(enough.token()));
+        co_await settle_down();
+        group.spawn(receives(over.token()));
+        co_await settle_down();
+        co_await sender.send_to(bytes_of("x"), server.local_endpoint());
+        enough.request_cancellation();
+        const bool heard = co_await test::eventually([&] { return got == 1; });
+        CHECK(heard);
+        over.request_cancellation();
+        co_await group.join();
+      });
+    }
   };
   run_checked(main());
 }
