@@ -203,9 +203,19 @@ int activated() {
   return 0;
 }
 
+/// Where nobody listens. Not a port that the kernel gives to others in the meantime, and of each process another one.
+endpoint free_endpoint() {
+  for (int port = 20'000 + ::getpid() % 10'000;; ++port) {
+    try {
+      return weir::tcp_listener::bind(endpoint::loopback(static_cast<std::uint16_t>(port))).local_endpoint();
+    } catch (const std::system_error&) {
+      if (port >= 32'000) throw;
+    }
+  }
+}
+
 task<> with_systemd(std::string tool) {
-  // A port that was free a moment ago.
-  const endpoint where = weir::tcp_listener::bind(endpoint::loopback(0)).local_endpoint();
+  const endpoint where = free_endpoint();
   weir::command run(std::move(tool));
   run.arguments({"--listen=" + where.to_string(), "--fdname=http", "-E", "WEIR_BACKEND", "-E", "LD_LIBRARY_PATH"});
   run.arguments({std::filesystem::read_symlink("/proc/self/exe").string(), "activated"});
