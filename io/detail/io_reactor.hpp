@@ -32,13 +32,13 @@ class io_reactor : public reactor {
   /// A derived reactor that overrides it calls it last.
   void shut_down() noexcept override { end_leases(); }
 
+  /// Lets `op` make its system call, which is counted: the result, or -errno and never -EINTR.
+  int attempt(io_leaf& op) noexcept;
+
  protected:
   explicit io_reactor(const reactor_options& options) noexcept
       : lease_buffers_(options.lease_buffers), lease_size_(options.lease_size) {}
   ~io_reactor() override { end_leases(); }
-
-  /// Lets `op` make its system call, which is counted: the result, or -errno and never -EINTR.
-  int attempt(io_leaf& op) noexcept;
 
   /// For a kernel that chooses buffers itself.
   virtual void publish_leases(lease_pool&) noexcept {}

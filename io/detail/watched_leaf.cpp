@@ -5,6 +5,7 @@
 
 #include <cerrno>
 
+#include "io_reactor.hpp"
 #include "ring_entry_impl.hpp"
 
 namespace weir::detail {
@@ -16,10 +17,7 @@ void watched_leaf::prepare(ring_entry& entry) noexcept {
 
 bool watched_leaf::intercept(int& result, bool ending) noexcept {
   if (!watched_ || (result < 0 && !ending)) return false;
-  int taken = 0;
-  do {
-    taken = attempt();
-  } while (taken == -EINTR);
+  const int taken = io_reactor::here().attempt(*this);
   if (taken >= 0 || !ending)
     result = taken;
   else if (result >= 0)
